@@ -41,6 +41,7 @@ let package = Package(
     // Floor 0: nothing of ours below.
     library("Diagnostics"),
     library("Kernels", settings: kernels),
+    library("SweepRecords", ["CLibCrypto"]),
     system("CLibCrypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
     system("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
