@@ -46,6 +46,9 @@ let package = Package(
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
     tests("Kernels", ["Kernels"]),
+    // Floor 2
+    library("Tokenization", ["CPCRE2", "Diagnostics"]),
+    tests("Tokenization", ["Diagnostics", "Tokenization"]),
   ],
   swiftLanguageModes: [.v6]
 )
