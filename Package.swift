@@ -53,6 +53,9 @@ let package = Package(
     library("TensorFiles", ["Diagnostics", "Kernels", "CZlib"]),
     tests("TensorFiles", ["TensorFiles", "Diagnostics", "Kernels", "CZlib"]),
     tests("SweepPlanning", ["SweepPlanning", "SweepRecords", "Diagnostics"]),
+    // Floor 2
+    library("Tokenization", ["CPCRE2", "Diagnostics"]),
+    tests("Tokenization", ["Diagnostics", "Tokenization"]),
   ],
   swiftLanguageModes: [.v6]
 )
