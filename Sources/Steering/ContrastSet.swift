@@ -57,11 +57,15 @@ package struct ContrastSet: Sendable, Equatable {
     }
     if bytes.first(where: { !" \n\r\t".utf8.contains($0) }) == UInt8(ascii: "[") {
       do {
-        guard let list = try JSONSerialization.jsonObject(with: data) as? [Any] else { throw CocoaError(.coderInvalidValue) }
+        guard let list = try JSONSerialization.jsonObject(with: data) as? [Any] else {
+          throw CocoaError(.coderInvalidValue)
+        }
         var items: [[String: Any]] = []
         for (index, item) in list.enumerated() {
           guard let object = item as? [String: Any] else {
-            throw InputError("\(name): item \(index)", expected: "an object with prompt, positive, negative", found: "\(type(of: item))")
+            throw InputError(
+              "\(name): item \(index)", expected: "an object with prompt, positive, negative",
+              found: "\(type(of: item))")
           }
           items.append(object)
         }
@@ -94,7 +98,8 @@ package struct ContrastSet: Sendable, Equatable {
       guard let value = item[key] as? String else {
         throw InputError(
           "\(subject): \(key)", expected: "a text", found: item[key] == nil ? "nothing" : "something else",
-          remedy: "give prompt, positive, negative, or question, answer_matching_behavior, answer_not_matching_behavior")
+          remedy: "give prompt, positive, negative, or question, answer_matching_behavior, answer_not_matching_behavior"
+        )
       }
       return value
     }
@@ -103,7 +108,8 @@ package struct ContrastSet: Sendable, Equatable {
     let positive = try text(caa ? "answer_matching_behavior" : "positive")
     let negative = try text(caa ? "answer_not_matching_behavior" : "negative")
     guard !positive.isEmpty, !negative.isEmpty, positive != negative else {
-      throw InputError(subject, expected: "two different answers", found: "\"\(positive.prefix(60))\" and \"\(negative.prefix(60))\"")
+      throw InputError(
+        subject, expected: "two different answers", found: "\"\(positive.prefix(60))\" and \"\(negative.prefix(60))\"")
     }
     return Pair(prompt: prompt, positive: positive, negative: negative)
   }

@@ -30,7 +30,8 @@ package struct Extraction: Sendable {
   ///
   /// - Parameter progress: told how many pairs are done; false stops.
   /// - Throws: `InputError` for a pair longer than the model's context; `CancellationError` when told to stop.
-  package func activations(of pairs: [TokenizedPair], progress: (Int) -> Bool = { _ in true }) throws -> PairActivations {
+  package func activations(of pairs: [TokenizedPair], progress: (Int) -> Bool = { _ in true }) throws -> PairActivations
+  {
     let width = model.architecture.width
     let empty = Matrix(rows: 0, columns: width)
     var result = PairActivations(positive: [:], negative: [:])
@@ -67,7 +68,9 @@ package struct Extraction: Sendable {
 
     // Then each answer's own tokens, no further than they are read.
     let tails = pairs.flatMap { pair in
-      [pair.positive, pair.negative].map { Array($0[pair.commonAnswerTokens...].prefix(read == .firstDifference ? 1 : .max)) }
+      [pair.positive, pair.negative].map {
+        Array($0[pair.commonAnswerTokens...].prefix(read == .firstDifference ? 1 : .max))
+      }
     }
     var tailCaches = caches.flatMap { [$0, $0] }
     let run = BlockRun(blocks: blocks, capturedLayers: layers, finalRows: [], keepsCache: false)

@@ -19,7 +19,8 @@ package struct Propensity: Sendable {
   let batch: Int
 
   package init(
-    model: LanguageModel, layer: Int, positions: SteeredPositions, score: AnswerScore, rowLimit: Int = 768, batch: Int = 8
+    model: LanguageModel, layer: Int, positions: SteeredPositions, score: AnswerScore, rowLimit: Int = 768,
+    batch: Int = 8
   ) {
     self.model = model
     self.layer = layer
@@ -42,7 +43,8 @@ package struct Propensity: Sendable {
     let questions = pairs.map(ScoredQuestion.init)
     let head =
       positions == .all
-      ? nil : try SharedHead(of: questions.map { $0.prompt.dropLast() }, blocks: 0..<model.architecture.blocks, model: model)
+      ? nil
+      : try SharedHead(of: questions.map { $0.prompt.dropLast() }, blocks: 0..<model.architecture.blocks, model: model)
     for start in stride(from: 0, to: questions.count, by: batch) {
       let range = start..<min(start + batch, questions.count)
       let prepared = try prepare(Array(questions[range]), head: head)
@@ -50,7 +52,9 @@ package struct Propensity: Sendable {
       var scores: [Case: Double] = [:]
       for chunk in chunks(of: cases, prepared) {
         for (key, value) in zip(chunk, try run(chunk, prepared, directions, coefficients)) { scores[key] = value }
-        guard progress((Double(start) + Double(scores.count) / Double(cases.count) * Double(range.count)) / Double(pairs.count))
+        guard
+          progress(
+            (Double(start) + Double(scores.count) / Double(cases.count) * Double(range.count)) / Double(pairs.count))
         else { throw CancellationError() }
       }
       for question in range.indices {
@@ -59,7 +63,9 @@ package struct Propensity: Sendable {
             func sum(_ side: Int) -> Double {
               let steered = coefficient != 0
               return scores[
-                Case(question: question - range.lowerBound, side: side, variant: steered ? variant : -1, coefficient: steered ? index : -1)] ?? .nan
+                Case(
+                  question: question - range.lowerBound, side: side, variant: steered ? variant : -1,
+                  coefficient: steered ? index : -1)] ?? .nan
             }
             result[variant][question][index] = questions[question].isSingleToken ? sum(0) : sum(0) - sum(1)
           }
@@ -169,7 +175,8 @@ package struct Propensity: Sendable {
       if item.variant >= 0 {
         let steered = positions == .last ? [0] : Array(0..<rows.rows)
         let addition = ResidualAddition(
-          layer: layer, vector: directions[item.variant], coefficient: Float(coefficients[item.coefficient]), rows: steered)
+          layer: layer, vector: directions[item.variant], coefficient: Float(coefficients[item.coefficient]),
+          rows: steered)
         LanguageModel.add([addition], layer: layer, to: &rows)
       }
       let first = residual.rows + rows.rows - source.question.answers[item.side].count

@@ -62,6 +62,7 @@ package enum SteeringVectors {
 
   private static func differences(_ positive: Matrix, _ negative: Matrix) -> Matrix {
     Matrix(
-      rows: positive.rows, columns: positive.columns, elements: zip(positive.elements, negative.elements).map { $0 - $1 })
+      rows: positive.rows, columns: positive.columns,
+      elements: zip(positive.elements, negative.elements).map { $0 - $1 })
   }
 }

@@ -19,11 +19,16 @@ package struct TokenizedPair: Sendable, Equatable {
   package init(
     _ pair: ContrastSet.Pair, template: PromptTemplate, tokenizer: Tokenizer, subject: String
   ) throws(InputError) {
-    let text = template.render(pair.prompt)
-    let start = template.addsBeginningOfText ? [tokenizer.beginningOfText].compactMap { $0 } : []
-    let alone = start + (try tokenizer.encode(text))
-    let positive = start + (try tokenizer.encode(text + pair.positive))
-    let negative = start + (try tokenizer.encode(text + pair.negative))
+    let text = template.render(prompt: pair.prompt)
+    let begins = template.beginsWithBeginningOfText || tokenizer.wantsBeginningOfText
+    func encode(_ text: String) throws(InputError) -> [Int] {
+      let tokens = try tokenizer.encode(text)
+      guard begins, let first = tokenizer.beginningOfText, tokens.first != first else { return tokens }
+      return [first] + tokens
+    }
+    let alone = try encode(text)
+    let positive = try encode(text + pair.positive)
+    let negative = try encode(text + pair.negative)
     func shared(_ answer: [Int]) -> Int { zip(alone, answer).prefix { $0 == $1 }.count }
     let border = min(shared(positive), shared(negative))
     guard border >= 1 else {
