@@ -42,8 +42,10 @@ let package = Package(
     library("Diagnostics"),
     library("Kernels", settings: kernels),
     library("SweepRecords", ["CLibCrypto"]),
+    library("Processor", ["CProcessor"]),
     system("CLibCrypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
     system("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
+    .systemLibrary(name: "CProcessor"),
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
     // Floor 5.
@@ -56,6 +58,7 @@ let package = Package(
     // Floor 2
     library("Tokenization", ["CPCRE2", "Diagnostics"]),
     tests("Tokenization", ["Diagnostics", "Tokenization"]),
+    tests("Processor", ["Processor"]),
   ],
   swiftLanguageModes: [.v6]
 )
