@@ -50,6 +50,9 @@ let package = Package(
     // Floor 1.
     library("TensorFiles", ["Diagnostics", "Kernels", "CZlib"]),
     tests("TensorFiles", ["TensorFiles", "Diagnostics", "Kernels", "CZlib"]),
+    // Floor 3.
+    library("LanguageModels", ["Diagnostics", "Kernels", "TensorFiles"]),
+    tests("LanguageModels", ["LanguageModels", "Diagnostics", "Kernels", "TensorFiles"]),
   ],
   swiftLanguageModes: [.v6]
 )
