@@ -46,6 +46,8 @@ let package = Package(
     system("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
+    // Floor 5.
+    library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
     tests("Kernels", ["Kernels"]),
     // Floor 1.
     library("TensorFiles", ["Diagnostics", "Kernels", "CZlib"]),
@@ -53,6 +55,7 @@ let package = Package(
     // Floor 3.
     library("LanguageModels", ["Diagnostics", "Kernels", "TensorFiles"]),
     tests("LanguageModels", ["LanguageModels", "Diagnostics", "Kernels", "TensorFiles"]),
+    tests("SweepPlanning", ["SweepPlanning", "SweepRecords", "Diagnostics"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -8,7 +8,8 @@ package struct Digest: Hashable, Comparable, Sendable, Codable, CustomStringConv
   /// Takes 64 hexadecimal digits; nil for anything else.
   package init?(hex: String) {
     let digits = hex.lowercased()
-    guard digits.utf8.count == 64, digits.utf8.allSatisfy({ ("0"..."9").contains(Character(.init($0))) || (97...102).contains($0) })
+    guard digits.utf8.count == 64,
+      digits.utf8.allSatisfy({ ("0"..."9").contains(Character(.init($0))) || (97...102).contains($0) })
     else { return nil }
     self.hex = digits
   }
@@ -39,7 +40,9 @@ package struct Digest: Hashable, Comparable, Sendable, Codable, CustomStringConv
     let text = try decoder.singleValueContainer().decode(String.self)
     guard let digest = Digest(hex: text) else {
       throw DecodingError.dataCorrupted(
-        .init(codingPath: decoder.codingPath, debugDescription: "expected a SHA-256 digest of 64 hexadecimal digits, found \"\(text.prefix(80))\""))
+        .init(
+          codingPath: decoder.codingPath,
+          debugDescription: "expected a SHA-256 digest of 64 hexadecimal digits, found \"\(text.prefix(80))\""))
     }
     self = digest
   }

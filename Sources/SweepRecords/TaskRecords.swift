@@ -67,7 +67,8 @@ package struct TaskDefinition: Sendable {
   package var estimate: Double
 
   package init(
-    key: Digest, kind: TaskKind, work: String, dependencies: [Digest], files: [FileReference], layer: Int?, title: String,
+    key: Digest, kind: TaskKind, work: String, dependencies: [Digest], files: [FileReference], layer: Int?,
+    title: String,
     estimate: Double
   ) {
     self.key = key
@@ -128,7 +129,9 @@ package enum ResultTable: String, Sendable, CaseIterable {
 }
 
 /// One value of a row. A number that is not finite is stored as null.
-package enum Cell: Sendable, Equatable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral {
+package enum Cell: Sendable, Equatable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
+  ExpressibleByFloatLiteral
+{
   case null
   case integer(Int)
   case real(Double)

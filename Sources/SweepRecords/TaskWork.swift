@@ -1,6 +1,7 @@
 internal import Foundation
 
-/// The version of the arithmetic: raised by whatever changes the bits of a result (protocol.md). Part of every task's key.
+/// The version of the arithmetic: raised by whatever changes the bits of a result (protocol.md). Part of every task's
+/// key.
 package let numericsVersion = 1
 
 /// Where an input of a task comes from.
@@ -53,7 +54,9 @@ package enum TaskWork: Codable, Hashable, Sendable {
   }
 
   /// The task's identity: the digest of kind, inputs, parameters and numerics version.
-  package static func key(ofCanonicalJSON json: String) -> Digest { Digest(of: "steerscope task \(numericsVersion)\n\(json)") }
+  package static func key(ofCanonicalJSON json: String) -> Digest {
+    Digest(of: "steerscope task \(numericsVersion)\n\(json)")
+  }
 }
 
 /// The model that a task runs, and how prompts are put to it.
@@ -72,13 +75,15 @@ package struct ModelReference: Codable, Hashable, Sendable {
   }
 }
 
-/// A slice of text, read or sampled, run through the model. Output `activations`: `layer.L` [tokens, d], first tokens left out.
+/// A slice of text, read or sampled, run through the model. Output `activations`: `layer.L` [tokens, d], first tokens
+/// left out.
 package struct HarvestWork: Codable, Hashable, Sendable {
   /// Where the text comes from.
   package enum Source: Codable, Hashable, Sendable {
     /// Tokens `from..<to` of the text artifact's token stream, cut into contexts of `context` tokens.
     case text(InputReference, from: Int, to: Int, context: Int)
-    /// Sequences `from..<to` of those that the model samples itself: `length` tokens each at `temperature`, even ones from the
+    /// Sequences `from..<to` of those that the model samples itself: `length` tokens each at `temperature`, even ones
+    /// from the
     /// end-of-text token, odd ones as conversations; sequence i draws from stream i of the seed.
     case sample(seed: UInt64, from: Int, to: Int, length: Int, temperature: Double)
   }
@@ -93,7 +98,8 @@ package struct HarvestWork: Codable, Hashable, Sendable {
   }
 }
 
-/// Reduces harvest slices, in order. Output `statistics`: `mean.L` [d], `norms.L` [tokens] sorted rising, outliers left out.
+/// Reduces harvest slices, in order. Output `statistics`: `mean.L` [d], `norms.L` [tokens] sorted rising, outliers
+/// left out.
 /// Rows: `activation_statistics`.
 package struct StatisticsWork: Codable, Hashable, Sendable {
   package var layers: [Int]
@@ -188,7 +194,8 @@ package struct TrainingPlan: Codable, Hashable, Sendable {
   }
 }
 
-/// Steps `from..<to` of one SAE's training. Output `checkpoint` (before the last step) or `sae` (the finished SAE as a SAELens
+/// Steps `from..<to` of one SAE's training. Output `checkpoint` (before the last step) or `sae` (the finished SAE as a
+/// SAELens
 /// safetensors file with its configuration in the metadata). Rows: `sae` when finished.
 package struct TrainSAEWork: Codable, Hashable, Sendable {
   package var layer: Int
@@ -200,7 +207,9 @@ package struct TrainSAEWork: Codable, Hashable, Sendable {
   /// The `checkpoint` to go on from; nil at step 0.
   package var checkpoint: InputReference?
 
-  package init(layer: Int, plan: TrainingPlan, slices: [InputReference], from: Int, to: Int, checkpoint: InputReference?) {
+  package init(
+    layer: Int, plan: TrainingPlan, slices: [InputReference], from: Int, to: Int, checkpoint: InputReference?
+  ) {
     self.layer = layer
     self.plan = plan
     self.slices = slices
@@ -224,7 +233,8 @@ package struct SAEReference: Codable, Hashable, Sendable {
   package var width: Int
   /// A name in rows: `16k/l0-83`, `trained-2048`, `untrained-2048`.
   package var name: String
-  /// Not nil: the untrained control of the same shape (random unit decoder rows, tied encoder, threshold calibrated to the
+  /// Not nil: the untrained control of the same shape (random unit decoder rows, tied encoder, threshold calibrated to
+  /// the
   /// trained one's L0), drawn from this seed.
   package var untrainedSeed: UInt64?
 
@@ -306,7 +316,8 @@ package struct SteeringVariant: Codable, Hashable, Sendable {
     /// Rescaled to the original's norm.
     case matched
   }
-  /// `original`, `zero-vector`, `random-0`, `shuffled-0`, `untrained-dictionary`, `reconstruction`, `pair-difference-error`.
+  /// `original`, `zero-vector`, `random-0`, `shuffled-0`, `untrained-dictionary`, `reconstruction`,
+  /// `pair-difference-error`.
   package var variant: String
   /// The SAE's name in rows; nil where no SAE is involved.
   package var sae: String?
@@ -457,7 +468,8 @@ package struct ScoreWork: Codable, Hashable, Sendable {
   package var settings: SteeringSettings
 
   package init(
-    behaviour: String, layer: Int, questions: InputReference, slices: [Slice], sideEffects: [Slice], settings: SteeringSettings
+    behaviour: String, layer: Int, questions: InputReference, slices: [Slice], sideEffects: [Slice],
+    settings: SteeringSettings
   ) {
     self.behaviour = behaviour
     self.layer = layer
