@@ -63,10 +63,10 @@ extension LanguageModel {
     _ stream: Matrix, block: Int, layout: BatchLayout, wanted: WantedRows, table: RotaryTable,
     caches: inout [KeyValueCache]
   ) -> Matrix {
-    let weights = blocks[block]
-    let normed = norm(stream, weights.attentionNorm)
-    var keys = weights.key(normed, pool: pool)
-    let values = weights.value(normed, pool: pool)
+    let weights = self.blocks[block]
+    let normed = normalised(stream, weights.attentionNorm)
+    var keys = weights.key.apply(normed, pool: pool)
+    let values = weights.value.apply(normed, pool: pool)
     rotate(
       &keys, heads: architecture.keyValueHeads, headDimension: architecture.headDimension, positions: layout.positions,
       table: table, pool: pool)
@@ -74,29 +74,29 @@ extension LanguageModel {
       caches[index].append(block: block, keys: keys, values: values, rows: rows)
     }
 
-    var queries = weights.query(wanted.gather(normed), pool: pool)
+    var queries = weights.query.apply(wanted.gather(normed), pool: pool)
     rotate(
       &queries, heads: architecture.heads, headDimension: architecture.headDimension,
       positions: wanted.gather(layout.positions), table: table, pool: pool)
     let parts = layout.attentionParts(block: block, wanted: wanted, caches: caches)
     let attended = attend(queries: queries, parts: parts, shape: attentionShape(block), pool: pool)
     var result = wanted.gather(stream)
-    join(weights.output(attended, pool: pool), weights.attentionOutputNorm, &result)
+    join(weights.output.apply(attended, pool: pool), weights.attentionOutputNorm, &result)
 
-    let input = norm(result, weights.feedForwardNorm)
-    var hidden = weights.gate(input, pool: pool)
-    let up = weights.up(input, pool: pool)
+    let input = normalised(result, weights.feedForwardNorm)
+    var hidden = weights.gate.apply(input, pool: pool)
+    let up = weights.up.apply(input, pool: pool)
     gate(&hidden, times: up, activation: architecture.activation == .silu ? .silu : .geluTanh, pool: pool)
-    join(weights.down(hidden, pool: pool), weights.feedForwardOutputNorm, &result)
+    join(weights.down.apply(hidden, pool: pool), weights.feedForwardOutputNorm, &result)
     return result
   }
 
   /// Adds a part's output to the residual stream, through its own norm where there is one.
   private func join(_ output: Matrix, _ outputNorm: [Float]?, _ stream: inout Matrix) {
-    add(outputNorm.map { norm(output, $0) } ?? output, to: &stream, pool: pool)
+    add(1, outputNorm.map { normalised(output, $0) } ?? output, to: &stream, pool: pool)
   }
 
-  func norm(_ x: Matrix, _ weight: [Float]) -> Matrix {
+  func normalised(_ x: Matrix, _ weight: [Float]) -> Matrix {
     rmsNorm(
       x, weight: weight, epsilon: architecture.normEpsilon, addingOneToWeight: architecture.normAddsOne, pool: pool)
   }

@@ -3,14 +3,14 @@ package import Kernels
 extension LanguageModel {
   /// Next-token logits of residual rows after the last block: final norm, unembedding, soft cap. `[rows, vocabulary]`.
   package func logits(_ residual: Matrix) -> Matrix {
-    var logits = multiply(norm(residual, finalNorm), unembedding(), pool: pool)
+    var logits = multiply(normalised(residual, finalNorm), unembedding(), pool: pool)
     cap(&logits)
     return logits
   }
 
   /// The logits of the named tokens only, `[rows, tokens]`: the bits of the full matrix, for the work of these columns.
   package func logits(_ residual: Matrix, tokens: [Int]) -> Matrix {
-    var logits = multiply(norm(residual, finalNorm), unembedding(), outputs: tokens, pool: pool)
+    var logits = multiply(normalised(residual, finalNorm), unembedding(), outputs: tokens, pool: pool)
     cap(&logits)
     return logits
   }

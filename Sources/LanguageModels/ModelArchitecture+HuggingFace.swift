@@ -101,9 +101,9 @@ extension ModelArchitecture {
 
   private static func huggingFaceRotary(_ file: Configuration) throws(InputError) -> RotaryEmbedding {
     let parameters = try file.object("rope_parameters")
-    let scaling = try parameters ?? file.object("rope_scaling")
+    let older = try file.object("rope_scaling")
     let base = try file.number("rope_theta", baseBounds, default: 10_000)
-    guard let scaling else { return RotaryEmbedding(base: base) }
+    guard let scaling = parameters ?? older else { return RotaryEmbedding(base: base) }
     let known: Set = [
       "rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings",
       "partial_rotary_factor",

@@ -45,7 +45,7 @@ struct LinearLayer: Sendable {
   let bias: [Float]?
 
   /// `[rows, inputs]` to `[rows, outputs]`.
-  func callAsFunction(_ x: Matrix, pool: ThreadPool) -> Matrix {
+  func apply(_ x: Matrix, pool: ThreadPool) -> Matrix {
     var y = multiply(x, weight, pool: pool)
     if let bias { for row in 0..<y.rows { add(1, bias, toRow: row, of: &y) } }
     return y

@@ -54,15 +54,14 @@ struct WeightSource: Sendable {
     let tensor = try view(weight)
     var values = try tensor.floats(requireFinite: true)
     if storage == .bfloat16 { for index in values.indices { values[index] = values[index].roundedToBFloat16 } }
-    guard case .block(_, let part) = weight, let heads = rotatedHeads(part) else { return values }
+    guard let heads = rotatedHeads(weight) else { return values }
     return values.indices.map { values[storedRow($0, heads: heads)] }
   }
 
   /// A matrix, packed for products in the type it is kept in.
   func packed(_ weight: Weight, pool: ThreadPool) throws(InputError) -> PackedMatrix {
     let tensor = try view(weight)
-    var heads: Int?
-    if case .block(_, let part) = weight { heads = rotatedHeads(part) }
+    let heads = rotatedHeads(weight)
     let columns = tensor.elementsPerRow
     return try PackedMatrix(
       outputs: tensor.rowCount, inputs: columns, storage: packing(tensor), pool: pool
@@ -70,8 +69,8 @@ struct WeightSource: Sendable {
       if let heads {
         for (offset, row) in rows.enumerated() {
           let stored = storedRow(row, heads: heads)
-          var span = target.extracting(offset * columns..<(offset + 1) * columns)
-          try tensor.copyFloats(rows: stored..<stored + 1, into: &span)
+          let values = try tensor.floats(rows: stored..<stored + 1)
+          for column in 0..<columns { target[offset * columns + column] = values[column] }
         }
       } else {
         try tensor.copyFloats(rows: rows, into: &target)
@@ -157,8 +156,8 @@ struct WeightSource: Sendable {
   ///
   /// Its rotation for `llama` pairs neighbouring dimensions, so its converter moves row i of a head's first half to row 2i and row
   /// i of the second half to 2i + 1. Other families rotate halves, as this program does.
-  private func rotatedHeads(_ part: BlockWeight) -> Int? {
-    guard case .gguf = naming, architecture.family == .llama else { return nil }
+  private func rotatedHeads(_ weight: Weight) -> Int? {
+    guard case .gguf = naming, architecture.family == .llama, case .block(_, let part) = weight else { return nil }
     switch part {
     case .query, .queryBias: return architecture.heads
     case .key, .keyBias: return architecture.keyValueHeads
