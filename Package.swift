@@ -59,6 +59,9 @@ let package = Package(
     library("Tokenization", ["CPCRE2", "Diagnostics"]),
     tests("Tokenization", ["Diagnostics", "Tokenization"]),
     tests("Processor", ["Processor"]),
+    // Floor 3.
+    library("LanguageModels", ["Diagnostics", "Kernels", "TensorFiles"]),
+    tests("LanguageModels", ["LanguageModels", "Diagnostics", "Kernels", "TensorFiles"]),
   ],
   swiftLanguageModes: [.v6]
 )
