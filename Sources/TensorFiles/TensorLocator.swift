@@ -8,8 +8,8 @@ package import Diagnostics
 
 /// `PATH[:NAME]`: a file, and what to take from it.
 ///
-/// NAME is the name of a tensor; `NAME[3]` is row 3 of a tensor; where the file has just one tensor, `layer.3` and `3` are its
-/// row 3; in a control vector `layer.3` is `direction.3`, the direction that is added to the output of block 3.
+/// NAME is the name of a tensor; `NAME[3]` is row 3 of a tensor; where the file has just one tensor, `layer.3` and `3`
+/// are its row 3; in a control vector `layer.3` is `direction.3`, the direction that is added to the output of block 3.
 package struct TensorLocator: Sendable, Equatable, CustomStringConvertible {
   /// The file.
   package var path: String
