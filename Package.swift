@@ -40,7 +40,7 @@ let package = Package(
   targets: [
     // Floor 0: nothing of ours below.
     library("Diagnostics"),
-    library("Kernels", settings: kernels),
+    library("Kernels", ["CProcessor"], settings: kernels),
     library("SweepRecords", ["CLibCrypto"]),
     library("Processor", ["CProcessor"]),
     system("CLibCrypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
@@ -48,20 +48,20 @@ let package = Package(
     .systemLibrary(name: "CProcessor"),
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
-    // Floor 5.
-    library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
     tests("Kernels", ["Kernels"]),
+    tests("Processor", ["Processor"]),
     // Floor 1.
     library("TensorFiles", ["Diagnostics", "Kernels", "CZlib"]),
     tests("TensorFiles", ["TensorFiles", "Diagnostics", "Kernels", "CZlib"]),
-    tests("SweepPlanning", ["SweepPlanning", "SweepRecords", "Diagnostics"]),
-    // Floor 2
+    // Floor 2.
     library("Tokenization", ["CPCRE2", "Diagnostics"]),
-    tests("Tokenization", ["Diagnostics", "Tokenization"]),
-    tests("Processor", ["Processor"]),
     // Floor 3.
     library("LanguageModels", ["Diagnostics", "Kernels", "TensorFiles"]),
     tests("LanguageModels", ["LanguageModels", "Diagnostics", "Kernels", "TensorFiles"]),
+    // Floor 4.
+    library("Steering", ["Diagnostics", "Kernels", "LanguageModels", "SweepRecords", "Tokenization"]),
+    // Floor 5.
+    library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
   ],
   swiftLanguageModes: [.v6]
 )

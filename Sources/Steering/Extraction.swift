@@ -1,4 +1,3 @@
-package import Diagnostics
 package import Kernels
 package import LanguageModels
 package import SweepRecords

@@ -1,6 +1,5 @@
 internal import Kernels
 package import LanguageModels
-package import SweepRecords
 
 /// What steering does to text that has nothing to do with the behaviour: the cross-entropy of each next token, in contexts of
 /// fixed length, with every position steered. The blocks up to the steered one run once for all variants and coefficients.
@@ -42,7 +41,7 @@ package struct NeutralText: Sendable {
           var steered = residual
           let addition = ResidualAddition(
             layer: layer, vector: direction, coefficient: Float(coefficient), rows: Array(0..<residual.rows))
-          LanguageModel.add([addition], layer: layer, to: &steered)
+          addition.apply(to: &steered)
           sums[variant][index] += try entropy(of: steered, chosen, inputs)
         }
         let share =

@@ -1,5 +1,5 @@
 internal import Diagnostics
-package import Kernels
+internal import Kernels
 package import LanguageModels
 package import SweepRecords
 
@@ -177,7 +177,7 @@ package struct Propensity: Sendable {
         let addition = ResidualAddition(
           layer: layer, vector: directions[item.variant], coefficient: Float(coefficients[item.coefficient]),
           rows: steered)
-        LanguageModel.add([addition], layer: layer, to: &rows)
+        addition.apply(to: &rows)
       }
       let first = residual.rows + rows.rows - source.question.answers[item.side].count
       scored += first..<residual.rows + rows.rows

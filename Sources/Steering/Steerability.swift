@@ -1,5 +1,4 @@
-internal import Foundation
-package import SweepRecords
+internal import Kernels
 
 /// The statistics of an evaluation: computed once, here, in question order, so that every database holds the same numbers.
 package struct Steerability: Sendable, Equatable {
