@@ -50,6 +50,12 @@ let package = Package(
     // Floor 1.
     library("TensorFiles", ["Diagnostics", "Kernels", "CZlib"]),
     tests("TensorFiles", ["TensorFiles", "Diagnostics", "Kernels", "CZlib"]),
+    // Floor 3.
+    library("SparseAutoencoders", ["Diagnostics", "Kernels", "TensorFiles"]),
+    tests("SparseAutoencoders", ["SparseAutoencoders", "Diagnostics", "Kernels", "TensorFiles"]),
+    // Floor 5.
+    library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
+    tests("SweepPlanning", ["SweepPlanning", "SweepRecords", "Diagnostics"]),
   ],
   swiftLanguageModes: [.v6]
 )
