@@ -40,13 +40,16 @@ let package = Package(
   targets: [
     // Floor 0: nothing of ours below.
     library("Diagnostics"),
-    library("Kernels", settings: kernels),
+    library("Kernels", ["CProcessor"], settings: kernels),
+    library("Processor", ["CProcessor"]),
     library("SweepRecords", ["CLibCrypto"]),
     system("CLibCrypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
     system("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
+    .systemLibrary(name: "CProcessor"),
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
     tests("Kernels", ["Kernels"]),
+    tests("Processor", ["Processor"]),
     // Floor 1.
     library("TensorFiles", ["Diagnostics", "Kernels", "CZlib"]),
     tests("TensorFiles", ["TensorFiles", "Diagnostics", "Kernels", "CZlib"]),
