@@ -62,6 +62,9 @@ let package = Package(
     library("Steering", ["Diagnostics", "Kernels", "LanguageModels", "SweepRecords", "Tokenization"]),
     // Floor 5.
     library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
+    library("SparseAutoencoders", ["Diagnostics", "Kernels", "TensorFiles"]),
+    tests("SparseAutoencoders", ["SparseAutoencoders", "Diagnostics", "Kernels", "TensorFiles"]),
+    tests("SweepPlanning", ["SweepPlanning", "SweepRecords", "Diagnostics"]),
   ],
   swiftLanguageModes: [.v6]
 )
