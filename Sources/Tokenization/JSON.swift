@@ -138,8 +138,11 @@ struct JSONParser {
       }
     }
     let text = String(decoding: bytes[start..<position], as: UTF8.self)
-    if isInteger, let value = Int(text) { return .integer(value) }
-    if let value = Double(text), value.isFinite { return .number(value) }
+    let isDigit = { (byte: UInt8?) in byte.map { (0x30...0x39).contains($0) } ?? false }
+    if isDigit(text.utf8.last), isDigit(text.utf8.first) || text.utf8.first == UInt8(ascii: "-") {
+      if isInteger, let value = Int(text) { return .integer(value) }
+      if let value = Double(text), value.isFinite { return .number(value) }
+    }
     position = start
     throw error("a JSON value")
   }

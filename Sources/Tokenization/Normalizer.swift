@@ -24,6 +24,11 @@ enum NormalizationStep: Sendable {
       var matches: [Range<Int>] = []
       let search = try expression.search(longest: text.count)
       try search.appendMatches(in: text, 0..<text.count, to: &matches)
+      if matches.contains(where: \.isEmpty) {
+        throw InputError(
+          expression.subject, expected: "a pattern that matches no empty text, where implementations differ",
+          found: "one that does")
+      }
       return Self.replace(matches, with: new, in: text)
     case .prepend(let prefix): return text.isEmpty ? text : prefix + text
     }

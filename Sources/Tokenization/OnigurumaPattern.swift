@@ -151,6 +151,12 @@ struct OnigurumaPattern {
   }
 
   private static let wordClass = "\\p{L}\\p{M}\\p{N}\\p{Pc}"
+  private static let hexadecimalClass = "0-9A-Fa-f"
+  /// Properties that are neither general categories (one or two letters) nor scripts.
+  private static let binaryProperties: Set<String> = [
+    "any", "alphabetic", "whitespace", "joincontrol", "lowercase", "uppercase", "emoji", "ideographic", "math",
+    "hexdigit",
+  ]
 
   private mutating func escape() throws(InputError) {
     guard position + 1 < scalars.count else { throw refusal("a character after '\\'") }
@@ -158,6 +164,8 @@ struct OnigurumaPattern {
     switch scalars[position + 1] {
     case "w": emitAtom(word)
     case "W": emitAtom("[^\(Self.wordClass)]")
+    case "h": emitAtom("[\(Self.hexadecimalClass)]")
+    case "H": emitAtom("[^\(Self.hexadecimalClass)]")
     case "b":
       emitAssertion("(?:(?<=\(word))(?!\(word))|(?<!\(word))(?=\(word)))")
     case "B":
@@ -192,7 +200,8 @@ struct OnigurumaPattern {
       // Digits (back references), and letters whose meaning differs.
       if scalar.isASCII, scalar.properties.isAlphabetic || scalar.properties.numericType != nil {
         throw refusal(
-          "one of the escapes \\s \\S \\w \\W \\d \\D \\b \\B \\p \\P \\t \\n \\r \\f \\v \\a \\e \\x \\u \\A \\z \\Z")
+          "one of the escapes \\s \\S \\w \\W \\d \\D \\h \\H \\b \\B \\p \\P \\t \\n \\r \\f \\v \\a \\e \\x \\u \\A \\z \\Z"
+        )
       }
       return scalar.isASCII ? "\\\(scalar)" : String(Character(scalar))
     }
@@ -221,7 +230,12 @@ struct OnigurumaPattern {
       guard !content.isEmpty,
         content.utf8.allSatisfy({ Unicode.Scalar($0).properties.isAlphabetic || "_ ^-".utf8.contains($0) })
       else { throw refusal("the name of a Unicode property") }
-      return "\\\(letter){\(content)}"
+      let isNegated = content.hasPrefix("^")
+      let name = isNegated ? String(content.dropFirst()) : content
+      let plain = name.lowercased().filter { !"_ -".contains($0) }
+      // A name alone would mean the script's extensions too.
+      let isScript = plain.count > 2 && !Self.binaryProperties.contains(plain)
+      return "\\\(letter){\(isNegated ? "^" : "")\(isScript ? "sc:" : "")\(name)}"
     }
     // Without braces `\x` is one byte, and from 0x80 on a part of a character.
     guard let number = UInt32(content, radix: 16), Unicode.Scalar(number) != nil,
@@ -245,6 +259,9 @@ struct OnigurumaPattern {
       if scalar == "\\" {
         if follows("\\w") {
           text += Self.wordClass
+          position += 2
+        } else if follows("\\h") {
+          text += Self.hexadecimalClass
           position += 2
         } else if follows("\\b") {
           text += "\\x{08}"

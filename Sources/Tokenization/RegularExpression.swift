@@ -9,7 +9,7 @@ internal import Diagnostics
 final class RegularExpression: @unchecked Sendable {
   private let code: OpaquePointer
   /// Where the pattern came from, for errors while matching.
-  private let subject: String
+  let subject: String
 
   /// - Parameters:
   ///   - pattern: in the syntax of Oniguruma, which `tokenizer.json` is written in (see `OnigurumaPattern`).
@@ -64,7 +64,8 @@ final class RegularExpression: @unchecked Sendable {
     guard let data = pcre2_match_data_create_8(1, nil), let context = pcre2_match_context_create_8(nil) else {
       throw InputError(subject, expected: "memory for a match", found: "none left")
     }
-    let stack = pcre2_jit_stack_create_8(32 << 10, 4 << 20, nil)
+    // Short texts do with the 32 KiB that compiled code uses by itself.
+    let stack = longest <= 1024 ? nil : pcre2_jit_stack_create_8(32 << 10, 4 << 20, nil)
     if stack != nil { pcre2_jit_stack_assign_8(context, nil, UnsafeMutableRawPointer(stack)) }
     pcre2_set_match_limit_8(
       context, UInt32(clamping: 100_000 + longest.multipliedReportingOverflow(by: 8).partialValue))
