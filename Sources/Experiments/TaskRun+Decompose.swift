@@ -16,7 +16,7 @@ extension TaskRun {
   func decompose(_ work: DecomposeWork) throws -> TaskResult {
     let layer = work.sae.layer
     let norms = try norms(work.statistics, layer: layer)
-    let autoencoder = try self.autoencoder(work.sae, work: work)
+    let (autoencoder, saeRow) = try self.autoencoder(work.sae, sample: try sample(work.sample, layer: layer))
     let subjects = try work.vectors.map { reference in
       DecompositionRequest.Subject(
         behaviour: reference.behaviour, vector: try vector(reference.tensor, in: reference.source),
@@ -24,7 +24,7 @@ extension TaskRun {
     }
     let methods = try work.methods.map { try DecompositionMethod.named($0) }
     var writer = SafetensorsWriter()
-    var rows: [TableRow] = []
+    var rows = saeRow.map { [$0] } ?? []
     var features: [(row: Int, feature: Int)] = []
     func run(_ subjects: [DecompositionRequest.Subject], _ methods: [DecompositionMethod]) throws -> DecompositionExtras {
       let request = DecompositionRequest(
@@ -52,6 +52,13 @@ extension TaskRun {
     }
     try name(features, in: &rows, through: autoencoder, model: work.model)
     return TaskResult(artifacts: [Artifact(name: "reconstructions", bytes: writer.bytes())], rows: rows)
+  }
+
+  /// Activations of a harvest slice, outliers left out.
+  private func sample(_ reference: InputReference, layer: Int) throws -> Matrix {
+    let activations = try stacked("layer.\(layer)", slices: [reference])
+    let kept = ActivationNorms.kept(rowNorms(activations, pool: pool))
+    return kept.count == activations.rows ? activations : activations.gathering(rows: kept)
   }
 
   private func pairs(_ reference: VectorReference, layer: Int) throws -> Decomposition.PairActivations? {

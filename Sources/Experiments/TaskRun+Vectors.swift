@@ -49,7 +49,7 @@ extension TaskRun {
     var vectors: [(name: String, vector: [Float])] = []
     var pairs: (positive: Matrix, negative: Matrix)?
     if let given = work.given {
-      vectors.append(("original", try givenVector(try bytes(given), layer: layer)))
+      vectors.append(("original", try GivenVector.read(try bytes(given), name: "given vector", layer: layer)))
     } else {
       let positive = try stacked("positive.\(layer)", slices: work.slices)
       let negative = try stacked("negative.\(layer)", slices: work.slices)
@@ -81,11 +81,6 @@ extension TaskRun {
         ))
     }
     return (vectors, pairs?.positive.rows)
-  }
-
-  /// The vector for a layer in a file that a user gave: `layer.L` or `original.L`, or the only one there is.
-  private func givenVector(_ bytes: [UInt8], layer: Int) throws -> [Float] {
-    try TensorLocator.vector(in: bytes, names: ["layer.\(layer)", "original.\(layer)"])
   }
 
   private func cosine(_ a: [Float], _ b: [Float]) -> Double {

@@ -135,11 +135,11 @@ struct SAEUnit: Sendable {
         let originals = vectors[slice]
         let work = DecomposeWork(
           sae: reference, model: sweep.model.reference, vectors: originals.map { $0.original(layer: sae.layer) },
-          methods: sweep.methods, sparsities: sweep.sparsities, statistics: harvest.statistics,
+          methods: sweep.methods, sparsities: sweep.sparsities, statistics: harvest.statistics, sample: harvest.slices[harvest.slices.count - 1],
           coefficients: sweep.settings.coefficients, seed: sweep.seed)
         let task = try TaskDefinition(
           .decompose(work),
-          dependencies: dependencies + [harvest.statisticsKey] + originals.flatMap { [$0.vectorsKey] + $0.pairKeys },
+          dependencies: dependencies + [harvest.statisticsKey, harvest.sliceKeys[harvest.sliceKeys.count - 1]] + originals.flatMap { [$0.vectorsKey] + $0.pairKeys },
           files: files, layer: sae.layer,
           title: "decompose \(originals.map(\.behaviour.name).joined(separator: ", ")) through \(reference.name)",
           estimate: 2e-8 * Double(sae.width * sweep.model.dimension * slice.count))

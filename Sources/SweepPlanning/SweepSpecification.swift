@@ -100,3 +100,41 @@ package struct SweepSpecification: Sendable, Equatable {
     "gradient-pursuit-signed", "matching-pursuit", "matching-pursuit-signed",
   ]
 }
+
+extension SweepSpecification {
+  /// The specification of nothing but the training of one SAE, as `sae train` asks for.
+  package init(
+    training: Training, model: String, prompt: String?, activations: Activations, layer: Int, seed: UInt64
+  ) {
+    name = "sae train"
+    self.model = Model(path: model, prompt: prompt, weights: "as-stored", line: 0)
+    self.activations = activations
+    behaviours = []
+    layers = "\(layer)"
+    layersLine = 0
+    saes = [SAE(source: .train(training), line: 0)]
+    methods = []
+    sparsities = []
+    steer = Steer(
+      coefficients: [0, 1], unit: .vector, positions: .scored, score: .perToken, norms: [], controls: Controls(),
+      sparsities: [])
+    sideEffects = nil
+    keepQuestions = false
+    priority = .normal
+    self.seed = seed
+  }
+}
+
+extension SweepSpecification.Training {
+  package init(
+    widths: [Int], sparsity: Int, steps: Int, batch: Int, learningRate: Double,
+    plan architecture: TrainingPlan.Architecture
+  ) {
+    self.widths = widths
+    self.sparsity = sparsity
+    self.steps = steps
+    self.batch = batch
+    self.learningRate = learningRate
+    self.architecture = architecture
+  }
+}
