@@ -120,6 +120,7 @@ import Testing
       let together = model.logProbabilities(residual, of: tokens)
       let apart = (0..<8).flatMap { model.logProbabilities(residual.rows($0..<$0 + 1), of: [tokens[$0]]) }
       #expect(together == apart)
+      #expect(together == model.logProbabilities(residual, of: tokens, rowsAtOnce: 3))
     }
   }
 
