@@ -126,7 +126,8 @@ struct BatchSampler {
     for index in slots.indices {
       let temperature = requests[slots[index].request].temperature
       // A greedy sequence draws nothing, so that its stream does not matter.
-      choices.append(TokenChoice(temperature: temperature, draw: temperature > 0 ? slots[index].generator.uniform() : 0))
+      choices.append(
+        TokenChoice(temperature: temperature, draw: temperature > 0 ? slots[index].generator.uniform() : 0))
     }
     let tokens = Mutex([Int](repeating: 0, count: slots.count))
     let pool = model.pool
@@ -155,7 +156,9 @@ struct BatchSampler {
     let result = try model.forward(tokens, run, caches: &caches)
     for (row, index) in going.enumerated() { slots[index].row = result.residual.row(row) }
     for (layer, matrix) in result.captured {
-      for index in slots.indices { slots[index].sequence.residuals[layer]?.append(rows: matrix.rows(index..<index + 1)) }
+      for index in slots.indices {
+        slots[index].sequence.residuals[layer]?.append(rows: matrix.rows(index..<index + 1))
+      }
     }
   }
 

@@ -87,7 +87,8 @@ struct Configuration: Sendable {
   /// The error for a key.
   func wrong(_ key: String, expected: String, found: String? = nil, remedy: String = "") -> InputError {
     InputError(
-      "\(name): \(prefix)\(key)", expected: expected, found: found ?? values[key]?.printed ?? "no such key", remedy: remedy)
+      "\(name): \(prefix)\(key)", expected: expected, found: found ?? values[key]?.printed ?? "no such key",
+      remedy: remedy)
   }
 
   /// Whether the key is there with a value other than null.
@@ -107,7 +108,8 @@ struct Configuration: Sendable {
   }
 
   /// A finite number within `range`; `fallback` where the key is missing or null.
-  func number(_ key: String, _ range: ClosedRange<Double>, default fallback: Double? = nil) throws(InputError) -> Double {
+  func number(_ key: String, _ range: ClosedRange<Double>, default fallback: Double? = nil) throws(InputError) -> Double
+  {
     if !has(key), let fallback { return fallback }
     guard let value = values[key]?.asNumber, range.contains(value) else {
       throw wrong(key, expected: "a number from \(range.lowerBound) to \(range.upperBound)")

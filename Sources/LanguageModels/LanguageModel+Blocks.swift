@@ -49,7 +49,9 @@ extension LanguageModel {
       let isLast = block == run.blocks.upperBound - 1
       let wanted = isLast ? WantedRows(run, lastBlock: block, rows: layout.rows) : .all
       stream = advance(stream, block: block, layout: layout, wanted: wanted, table: table, caches: &caches)
-      if !run.keepsCache { for (index, start) in layout.starts.enumerated() { caches[index].trim(to: start, block: block) } }
+      if !run.keepsCache {
+        for (index, start) in layout.starts.enumerated() { caches[index].trim(to: start, block: block) }
+      }
       for addition in run.additions where addition.layer == block { wanted.apply(addition, to: &stream) }
       if run.capturedLayers.contains(block) { captured[block] = wanted.select(run.capturedRows, of: stream) }
       if isLast { stream = wanted.select(run.finalRows, of: stream) }

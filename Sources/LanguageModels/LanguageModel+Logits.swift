@@ -19,9 +19,10 @@ extension LanguageModel {
   ///
   /// Rows go in blocks, so that memory does not grow with their number times the vocabulary. A row's result does not depend on the
   /// others.
-  package func logProbabilities(_ residual: Matrix, of tokens: [Int]) -> [Double] {
+  /// - Parameter rowsAtOnce: rows of a block; by default as many as 32 MB of logits hold.
+  package func logProbabilities(_ residual: Matrix, of tokens: [Int], rowsAtOnce: Int? = nil) -> [Double] {
     precondition(tokens.count == residual.rows, "a token for every row")
-    let step = max(1, LanguageModel.logitsAtOnce / architecture.vocabulary)
+    let step = max(1, rowsAtOnce ?? (1 << 23) / architecture.vocabulary)
     var result: [Double] = []
     result.reserveCapacity(tokens.count)
     for first in stride(from: 0, to: tokens.count, by: step) {
@@ -33,9 +34,6 @@ extension LanguageModel {
     }
     return result
   }
-
-  /// 32 MB of logits: enough rows for a product at full speed, little beside the weights.
-  static let logitsAtOnce = 1 << 23
 
   private func cap(_ logits: inout Matrix) {
     if let cap = architecture.finalSoftcap { softcap(&logits, cap: cap, pool: pool) }

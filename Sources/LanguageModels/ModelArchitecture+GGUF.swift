@@ -25,7 +25,8 @@ extension ModelArchitecture {
     for key in ["eos_token_id", "eot_token_id"] { ends += try tokens.tokens(key).filter { !ends.contains($0) } }
     let architecture = ModelArchitecture(
       family: family, blocks: blocks, width: width, heads: heads,
-      keyValueHeads: try keys.integer("attention.head_count_kv", headBounds, default: heads), headDimension: headDimension,
+      keyValueHeads: try keys.integer("attention.head_count_kv", headBounds, default: heads),
+      headDimension: headDimension,
       feedForwardWidth: try keys.integer("feed_forward_length", feedForwardBounds),
       vocabulary: try ggufVocabulary(keys, file),
       contextLength: try keys.integer("context_length", contextBounds),

@@ -67,7 +67,8 @@ extension ModelArchitecture {
 
   private static func huggingFaceFamily(_ file: Configuration) throws(InputError) -> Family {
     let classes: [String: Family] = [
-      "LlamaForCausalLM": .llama, "MistralForCausalLM": .mistral, "Qwen2ForCausalLM": .qwen2, "Gemma2ForCausalLM": .gemma2,
+      "LlamaForCausalLM": .llama, "MistralForCausalLM": .mistral, "Qwen2ForCausalLM": .qwen2,
+      "Gemma2ForCausalLM": .gemma2,
     ]
     let known = classes.keys.sorted().joined(separator: ", ")
     if case .list(let list) = file.values["architectures"], case .text(let name) = list.first {
@@ -87,7 +88,9 @@ extension ModelArchitecture {
     // Gemma's early files say `hidden_act: gelu` and mean the approximation; the library reads `hidden_activation` only.
     if family == .gemma2 {
       let name = try file.text("hidden_activation") ?? "gelu_pytorch_tanh"
-      guard name == "gelu_pytorch_tanh" else { throw file.wrong("hidden_activation", expected: "\"gelu_pytorch_tanh\"") }
+      guard name == "gelu_pytorch_tanh" else {
+        throw file.wrong("hidden_activation", expected: "\"gelu_pytorch_tanh\"")
+      }
       return .geluTanh
     }
     guard try file.text("hidden_act") == "silu" else { throw file.wrong("hidden_act", expected: "\"silu\"") }
@@ -105,7 +108,8 @@ extension ModelArchitecture {
     let base = try file.number("rope_theta", baseBounds, default: 10_000)
     guard let scaling = parameters ?? older else { return RotaryEmbedding(base: base) }
     let known: Set = [
-      "rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings",
+      "rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor",
+      "original_max_position_embeddings",
       "partial_rotary_factor",
     ]
     if let key = scaling.values.keys.sorted().first(where: { !known.contains($0) }) {
@@ -142,7 +146,9 @@ extension ModelArchitecture {
     if family == .qwen2, try !file.flag("use_sliding_window", default: false) { return everywhere }
     let window = try file.integer("sliding_window", contextBounds)
     if case .list(let types) = file.values["layer_types"] {
-      guard types.count == blocks else { throw file.wrong("layer_types", expected: "a type for each of \(blocks) layers") }
+      guard types.count == blocks else {
+        throw file.wrong("layer_types", expected: "a type for each of \(blocks) layers")
+      }
       var windows = everywhere
       for (index, type) in types.enumerated() {
         switch type {
@@ -174,7 +180,8 @@ extension ModelArchitecture {
       known.formUnion(["attention_bias", "sliding_window", "final_logit_softcapping", "attn_logit_softcapping"])
     }
     let telling = [
-      "scale", "scaling", "multiplier", "softcap", "rope", "rotary", "norm", "bias", "expert", "window", "qk_", "quantization",
+      "scale", "scaling", "multiplier", "softcap", "rope", "rotary", "norm", "bias", "expert", "window", "qk_",
+      "quantization",
       "bidirectional", "alibi", "clip",
     ]
     for (key, value) in file.values.sorted(by: { $0.key < $1.key }) where !known.contains(key) {

@@ -35,7 +35,9 @@ package struct ModelFiles: Sendable, Equatable {
     let folder = path.hasSuffix("/") ? String(path.dropLast()) : path
     let configuration = "\(folder)/config.json"
     guard ModelFiles.isFile(configuration) else {
-      let ggufs = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).filter { $0.hasSuffix(".gguf") }
+      let ggufs = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).filter {
+        $0.hasSuffix(".gguf")
+      }
       throw InputError(
         path, expected: "config.json in the folder", found: "none",
         remedy: ggufs.isEmpty ? "" : "name a GGUF file itself: \(ggufs.sorted()[0])")
@@ -74,7 +76,8 @@ package struct ModelFiles: Sendable, Equatable {
     }
     var shards: Set<String> = []
     for (tensor, value) in map.values {
-      guard case .text(let file) = value, file.hasSuffix(".safetensors"), !file.contains("/"), !file.contains("\0") else {
+      guard case .text(let file) = value, file.hasSuffix(".safetensors"), !file.contains("/"), !file.contains("\0")
+      else {
         throw map.wrong(tensor, expected: "the name of a .safetensors file in the same folder")
       }
       shards.insert(file)
@@ -82,7 +85,8 @@ package struct ModelFiles: Sendable, Equatable {
     guard !shards.isEmpty else { throw InputError("\(index): weight_map", expected: "files", found: "none") }
     let paths = shards.sorted().map { "\(folder)/\($0)" }
     if let missing = paths.first(where: { !isFile($0) }) {
-      throw InputError(missing, expected: "a file that \(index) names", found: "none", remedy: "the download is incomplete")
+      throw InputError(
+        missing, expected: "a file that \(index) names", found: "none", remedy: "the download is incomplete")
     }
     return paths
   }

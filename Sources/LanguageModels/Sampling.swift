@@ -15,7 +15,8 @@ package struct SamplingRequest: Sendable, Equatable {
   package var stopTokens: Set<Int>
 
   package init(
-    prompt: [Int], maximumTokens: Int, temperature: Double, seed: UInt64 = 0, stream: UInt64 = 0, stopTokens: Set<Int> = []
+    prompt: [Int], maximumTokens: Int, temperature: Double, seed: UInt64 = 0, stream: UInt64 = 0,
+    stopTokens: Set<Int> = []
   ) {
     self.prompt = prompt
     self.maximumTokens = maximumTokens

@@ -32,7 +32,8 @@ struct WeightSource: Sendable {
       for name in collection.tensorNames {
         let tensor = try collection.tensor(named: name)
         if let other = tensors.updateValue(tensor, forKey: name) {
-          throw InputError(tensor.subject, expected: "a tensor in one file only", found: "another in \(other.source.name)")
+          throw InputError(
+            tensor.subject, expected: "a tensor in one file only", found: "another in \(other.source.name)")
         }
       }
     }
@@ -107,7 +108,9 @@ struct WeightSource: Sendable {
       guard let tensor = tensors[naming.name(weight, architecture)] else { return total }
       let isTable = weight == .embedding && !architecture.tiedUnembedding
       if tensor.shape.count < 2 { return total + 4 * tensor.elementCount }
-      return isTable ? total : total + (packing(tensor) == .float32 ? 4 : 2) * ((tensor.rowCount + 15) / 16 * 16) * tensor.elementsPerRow
+      return isTable
+        ? total
+        : total + (packing(tensor) == .float32 ? 4 : 2) * ((tensor.rowCount + 15) / 16 * 16) * tensor.elementsPerRow
     }
   }
 
@@ -129,7 +132,8 @@ struct WeightSource: Sendable {
     for name in tensors.keys.sorted() where !expected.contains(name) && !naming.ignores(name, architecture) {
       throw InputError(
         tensors[name]?.subject ?? name, expected: "only tensors of a \(architecture.family.rawValue) model",
-        found: "one that this program doesn't understand", remedy: "it changes what the model computes; such a model can't be run")
+        found: "one that this program doesn't understand",
+        remedy: "it changes what the model computes; such a model can't be run")
     }
   }
 

@@ -91,7 +91,8 @@ struct ReferenceModel {
 
   private func frequency(_ pair: Int, of dimension: Int) -> Double {
     let plain = pow(number("rope_theta") ?? 10_000, -2 * Double(pair) / Double(dimension))
-    guard let scaling = model.configuration["rope_scaling"] as? [String: Any], let factor = scaling["factor"] as? Double else {
+    guard let scaling = model.configuration["rope_scaling"] as? [String: Any], let factor = scaling["factor"] as? Double
+    else {
       return plain
     }
     return plain / factor

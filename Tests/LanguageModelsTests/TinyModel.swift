@@ -57,14 +57,16 @@ struct TinyModel {
       if gemma { norms += ["pre_feedforward_layernorm", "post_feedforward_layernorm"] }
       for norm in norms { tensors["\(prefix)\(norm).weight"] = random([d], scale: 0.3, around: gemma ? 0 : 1) }
       let shapes: [(String, Int, Int)] = [
-        ("self_attn.q_proj", q, d), ("self_attn.k_proj", kv, d), ("self_attn.v_proj", kv, d), ("self_attn.o_proj", d, q),
+        ("self_attn.q_proj", q, d), ("self_attn.k_proj", kv, d), ("self_attn.v_proj", kv, d),
+        ("self_attn.o_proj", d, q),
         ("mlp.gate_proj", ffn, d), ("mlp.up_proj", ffn, d), ("mlp.down_proj", d, ffn),
       ]
       for (part, outputs, inputs) in shapes {
         tensors["\(prefix)\(part).weight"] = random([outputs, inputs], scale: 1.4 / Double(inputs).squareRoot())
         let isBiased =
           part.hasPrefix("self_attn")
-          && (configuration["attention_bias"] as? Bool == true || (name.hasPrefix("Qwen") && part != "self_attn.o_proj"))
+          && (configuration["attention_bias"] as? Bool == true
+            || (name.hasPrefix("Qwen") && part != "self_attn.o_proj"))
         if isBiased { tensors["\(prefix)\(part).bias"] = random([outputs], scale: 0.3) }
       }
     }
