@@ -49,7 +49,11 @@ let package = Package(
     tests("Kernels", ["Kernels"]),
 
     // Floor 5.
-    library("Storage", ["CSQLite", "Diagnostics", "SweepRecords"]),
+    library("Storage", ["CSQLite", "Diagnostics", "Schemas", "SweepRecords"]),
+    .target(
+      name: "Schemas", path: "schemas", resources: [.embedInCode("migration_0001_initial_sqlite.sql")],
+      swiftSettings: common),
+    tests("Storage", ["Diagnostics", "Schemas", "Storage", "SweepRecords"]),
   ],
   swiftLanguageModes: [.v6]
 )
