@@ -47,6 +47,9 @@ let package = Package(
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
     tests("Kernels", ["Kernels"]),
+
+    // Floor 5.
+    library("Storage", ["CSQLite", "Diagnostics", "SweepRecords"]),
   ],
   swiftLanguageModes: [.v6]
 )
