@@ -49,7 +49,12 @@ let package = Package(
     tests("Kernels", ["Kernels"]),
 
     // Floor 5.
+    library("Messaging", ["Diagnostics", "SweepRecords"]),
     library("Storage", ["CSQLite", "Diagnostics", "SweepRecords"]),
+    tests("Messaging", ["Diagnostics", "Messaging", "SweepRecords"]),
+
+    // Floor 6.
+    //     library("Orchestration", ["Diagnostics", "Messaging", "Storage", "SweepRecords"]),
   ],
   swiftLanguageModes: [.v6]
 )
