@@ -54,7 +54,7 @@ let package = Package(
     tests("Messaging", ["Diagnostics", "Messaging", "SweepRecords"]),
 
     // Floor 6.
-    //     library("Orchestration", ["Diagnostics", "Messaging", "Storage", "SweepRecords"]),
+    library("Orchestration", ["Diagnostics", "Messaging", "Storage", "SweepRecords"]),
   ],
   swiftLanguageModes: [.v6]
 )
