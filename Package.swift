@@ -50,11 +50,16 @@ let package = Package(
 
     // Floor 5.
     library("Messaging", ["Diagnostics", "SweepRecords"]),
-    library("Storage", ["CSQLite", "Diagnostics", "SweepRecords"]),
+    library("Storage", ["CSQLite", "Diagnostics", "Schemas", "SweepRecords"]),
+    .target(
+      name: "Schemas", path: "schemas", exclude: ["messages"],
+      resources: [.embedInCode("migration_0001_initial_sqlite.sql")], swiftSettings: common),
     tests("Messaging", ["Diagnostics", "Messaging", "SweepRecords"]),
+    tests("Storage", ["Diagnostics", "Schemas", "Storage", "SweepRecords"]),
 
     // Floor 6.
     library("Orchestration", ["Diagnostics", "Messaging", "Storage", "SweepRecords"]),
+    tests("Orchestration", ["Diagnostics", "Messaging", "Orchestration", "Storage", "SweepRecords"]),
   ],
   swiftLanguageModes: [.v6]
 )
