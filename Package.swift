@@ -50,6 +50,8 @@ let package = Package(
     library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
     tests("Kernels", ["Kernels"]),
     tests("SweepPlanning", ["SweepPlanning", "SweepRecords", "Diagnostics"]),
+
+    library("Storage", ["CSQLite", "Diagnostics", "SweepRecords"]),
   ],
   swiftLanguageModes: [.v6]
 )
