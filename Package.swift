@@ -47,11 +47,17 @@ let package = Package(
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
     // Floor 5.
+    library("Storage", ["CSQLite", "Diagnostics", "Schemas", "SweepRecords"]),
     library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
+    .target(
+      name: "Schemas", path: "schemas", resources: [.embedInCode("migration_0001_initial_sqlite.sql")],
+      swiftSettings: common),
+    // Floor 6.
+    library("Reporting", ["Diagnostics", "Storage", "SweepRecords"]),
     tests("Kernels", ["Kernels"]),
+    tests("Reporting", ["Diagnostics", "Reporting", "Storage", "SweepRecords"]),
+    tests("Storage", ["Diagnostics", "Schemas", "Storage", "SweepRecords"]),
     tests("SweepPlanning", ["SweepPlanning", "SweepRecords", "Diagnostics"]),
-
-    library("Storage", ["CSQLite", "Diagnostics", "SweepRecords"]),
   ],
   swiftLanguageModes: [.v6]
 )
