@@ -50,6 +50,9 @@ let package = Package(
     library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
     tests("Kernels", ["Kernels"]),
     tests("SweepPlanning", ["SweepPlanning", "SweepRecords", "Diagnostics"]),
+    // Floor 1.
+    library("TensorFiles", ["Diagnostics", "Kernels", "CZlib"]),
+    tests("TensorFiles", ["TensorFiles", "Diagnostics", "Kernels", "CZlib"]),
   ],
   swiftLanguageModes: [.v6]
 )
