@@ -40,19 +40,29 @@ let package = Package(
   targets: [
     // Floor 0: nothing of ours below.
     library("Diagnostics"),
-    library("Kernels", settings: kernels),
+    library("Kernels", ["CProcessor"], settings: kernels),
+    library("Processor", ["CProcessor"]),
     library("SweepRecords", ["CLibCrypto"]),
     system("CLibCrypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
     system("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
+    .systemLibrary(name: "CProcessor"),
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
-    // Floor 5.
-    library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
     tests("Kernels", ["Kernels"]),
-    tests("SweepPlanning", ["SweepPlanning", "SweepRecords", "Diagnostics"]),
+    tests("Processor", ["Processor"]),
     // Floor 1.
     library("TensorFiles", ["Diagnostics", "Kernels", "CZlib"]),
     tests("TensorFiles", ["TensorFiles", "Diagnostics", "Kernels", "CZlib"]),
+    // Floor 3.
+    library("SparseAutoencoders", ["Diagnostics", "Kernels", "TensorFiles"]),
+    // Floor 4.
+    library("Decomposition", ["Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords"]),
+    tests(
+      "Decomposition",
+      ["Decomposition", "Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords", "TensorFiles"]),
+    // Floor 5.
+    library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
+    tests("SweepPlanning", ["SweepPlanning", "SweepRecords", "Diagnostics"]),
   ],
   swiftLanguageModes: [.v6]
 )
