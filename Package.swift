@@ -62,7 +62,6 @@ let package = Package(
       ["Decomposition", "Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords", "TensorFiles"]),
     // Floor 5.
     library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
-    tests("SweepPlanning", ["SweepPlanning", "SweepRecords", "Diagnostics"]),
   ],
   swiftLanguageModes: [.v6]
 )
