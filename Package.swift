@@ -55,6 +55,7 @@ let package = Package(
     tests("TensorFiles", ["TensorFiles", "Diagnostics", "Kernels", "CZlib"]),
     // Floor 3.
     library("SparseAutoencoders", ["Diagnostics", "Kernels", "TensorFiles"]),
+    tests("SparseAutoencoders", ["SparseAutoencoders", "Diagnostics", "Kernels", "TensorFiles"]),
     // Floor 4.
     library("Decomposition", ["Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords"]),
     tests(

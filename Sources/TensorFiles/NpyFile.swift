@@ -10,8 +10,12 @@ package struct NpyFile: TensorCollection {
 
   /// Maps and checks the file at `path`.
   package init(path: String) throws(InputError) {
-    let source = try ByteSource(path: path)
-    array = try NpyHeader.parse(source, 0..<source.count, name: "", subject: path)
+    try self.init(ByteSource(path: path))
+  }
+
+  /// Checks the bytes of `source`.
+  package init(_ source: ByteSource) throws(InputError) {
+    array = try NpyHeader.parse(source, 0..<source.count, name: "", subject: source.name)
   }
 
   package var name: String { array.source.name }

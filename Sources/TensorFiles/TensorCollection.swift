@@ -15,13 +15,14 @@ package protocol TensorCollection: Sendable {
 extension TensorCollection {
   /// The error for a name that is not there; lists up to 12 of those that are.
   func missing(_ wanted: String) -> InputError {
-    InputError("\(name): tensor \"\(wanted)\"", expected: "a tensor of this name", found: Self.list(tensorNames))
+    InputError("\(name): tensor \"\(wanted)\"", expected: "a tensor of this name", found: listedNames)
   }
 
-  /// Names as errors print them.
-  static func list(_ names: [String], limit: Int = 12) -> String {
-    guard !names.isEmpty else { return "no tensors" }
-    let shown = names.prefix(limit).map { "\"\($0)\"" }.joined(separator: ", ")
-    return names.count > limit ? "\(shown) and \(names.count - limit) more" : shown
+  /// The names as errors print them.
+  var listedNames: String {
+    let limit = 12
+    guard !tensorNames.isEmpty else { return "no tensors" }
+    let shown = tensorNames.prefix(limit).map { "\"\($0)\"" }.joined(separator: ", ")
+    return tensorNames.count > limit ? "\(shown) and \(tensorNames.count - limit) more" : shown
   }
 }
