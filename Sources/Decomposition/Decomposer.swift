@@ -1,7 +1,7 @@
 package import Diagnostics
 package import Kernels
 package import SparseAutoencoders
-package import SweepRecords
+internal import SweepRecords
 
 /// Decomposes vectors through one SAE: every method, sparsity, convention and coefficient from one pass over the encoder and one
 /// over the decoder. Pursuits take one more pass over the decoder a step, shared by all of them; `pair-difference` encodes its

@@ -57,6 +57,7 @@ package enum DecompositionMethod: String, Sendable, CaseIterable {
   package static func named(_ name: String) throws(InputError) -> DecompositionMethod {
     if let method = DecompositionMethod(rawValue: name) { return method }
     throw InputError(
-      "decomposition method", expected: "one of \(allCases.map(\.rawValue).joined(separator: ", "))", found: "\"\(name)\"")
+      "decomposition method", expected: "one of \(allCases.map(\.rawValue).joined(separator: ", "))",
+      found: "\"\(name)\"")
   }
 }

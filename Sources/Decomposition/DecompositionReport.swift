@@ -159,10 +159,3 @@ extension DecompositionReport: Encodable {
     try container.encodeIfPresent(reconstruction, forKey: .reconstruction)
   }
 }
-
-extension DecomposedFeature: Encodable {
-  private enum CodingKeys: String, CodingKey {
-    case index, coefficient, projection
-    case inZeroVector = "in_zero_vector"
-  }
-}

@@ -1,4 +1,4 @@
-package import Diagnostics
+internal import Diagnostics
 internal import Kernels
 package import SparseAutoencoders
 package import SweepRecords

@@ -73,7 +73,7 @@ package struct DecompositionVariant: Sendable {
 }
 
 /// A feature of a decomposition.
-package struct DecomposedFeature: Sendable, Equatable {
+package struct DecomposedFeature: Sendable, Equatable, Encodable {
   package var index: Int
   /// Its coefficient in the code: the SAE's own activation, or a multiple of a unit-norm decoder row for pursuits.
   package var coefficient: Float
@@ -81,4 +81,9 @@ package struct DecomposedFeature: Sendable, Equatable {
   package var projection: Float
   /// Whether it is active for the zero vector too.
   package var inZeroVector: Bool
+
+  private enum CodingKeys: String, CodingKey {
+    case index, coefficient, projection
+    case inZeroVector = "in_zero_vector"
+  }
 }

@@ -11,7 +11,8 @@ extension EncodedVectors {
     var scale = encoding.outputScale(row, coefficient: s)
     scale.shift /= s
     return WholeCode(
-      code: SignedCode(width: activations.width, indices: activations.indices, values: activations.values.map { $0 / s }),
+      code: SignedCode(
+        width: activations.width, indices: activations.indices, values: activations.values.map { $0 / s }),
       bias: 1 / s, scale: scale,
       activations: .init(code: activations, amplitude: encoding.amplitude(row, coefficient: s)))
   }

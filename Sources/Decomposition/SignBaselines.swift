@@ -1,4 +1,5 @@
 internal import Kernels
+internal import SweepRecords
 
 /// Directions drawn at random: what the signs of projections look like when they mean nothing.
 struct SignBaselines {

@@ -1,4 +1,4 @@
-package import Kernels
+internal import Kernels
 package import SweepRecords
 
 /// A sparse code whose coefficients may be negative: feature indices rising, no zeros. A value.

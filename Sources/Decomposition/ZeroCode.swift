@@ -1,3 +1,5 @@
+internal import SweepRecords
+
 /// The code of the zero vector, f(0), and how other codes overlap with it.
 struct ZeroCode: Sendable {
   let code: SignedCode
