@@ -39,6 +39,7 @@ package final class ExperimentExecutor: TaskExecutor {
     } catch is CancellationError {
       throw TaskFault(.stopped, "stopped")
     } catch {
+      if monitor.shouldStop { throw TaskFault(.stopped, "stopped") }
       throw TaskFault(.task, "\(error)")
     }
   }

@@ -7,6 +7,7 @@ internal import SparseAutoencoders
 internal import Steering
 internal import SweepRecords
 internal import TensorFiles
+internal import Tokenization
 
 /// Taking vectors apart through one SAE.
 extension TaskRun {
@@ -37,7 +38,7 @@ extension TaskRun {
         try writer.add(variant.tensor, variant.reconstruction)
         for (rank, feature) in variant.features(limit: Self.featureRows).enumerated() {
           features.append((rows.count, feature.index))
-          rows.append(variant.featureRow(feature, rank: rank, layer: layer, sae: work.sae.name))
+          rows.append(variant.row(of: feature, rank: rank, layer: layer, sae: work.sae.name))
         }
       }
     }

@@ -3,6 +3,7 @@ internal import Kernels
 internal import Steering
 internal import SweepRecords
 internal import TensorFiles
+internal import Tokenization
 
 /// Does it still steer? Propensities under every variant and coefficient, and what they do to neutral text.
 extension TaskRun {

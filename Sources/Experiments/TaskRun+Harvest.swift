@@ -1,4 +1,5 @@
 internal import Diagnostics
+internal import Foundation
 internal import Kernels
 internal import LanguageModels
 internal import Steering
@@ -63,8 +64,10 @@ extension TaskRun {
         stream: UInt64(index), stopTokens: [])
     }
     let total = requests.count * length
-    let sampled = try prompted.model.sample(requests, batch: 64, capturing: layers) { tokens in
-      advance(Double(tokens) / Double(total))
+    let sampled = try prompted.model.sample(requests, batch: 64, capturing: layers) { tokens throws(InputError) in
+      guard advance(Double(tokens) / Double(total)) else {
+        throw InputError("sampling", expected: "to go on", found: "a request to stop")
+      }
     }
     var result: [Int: Matrix] = [:]
     for layer in layers {

@@ -1,6 +1,7 @@
 internal import Diagnostics
 internal import Steering
 internal import SweepRecords
+internal import TensorFiles
 
 /// The last step: slices of propensities, in index order, to curves, slopes and intervals.
 extension TaskRun {

@@ -15,19 +15,21 @@ extension TaskRun {
     var state =
       try work.checkpoint.map {
         try TrainingState(serialized: try bytes($0), named: "checkpoint", settings: settings)
-      } ?? training.initialState()
+      } ?? training.initialState(pool: pool)
     try training.train(&state, until: work.to, pool: pool) { progress in
       guard advance(Double(progress.step - work.from) / Double(work.to - work.from)) else { throw CancellationError() }
     }
     guard work.to == plan.steps else {
       return TaskResult(artifacts: [Artifact(name: "checkpoint", bytes: try state.serialized())])
     }
-    let trained = try training.finish(state, layer: work.layer, pool: pool)
+    let trained = try training.finish(
+      state,
+      metadata: .init(source: "trained", hookName: "blocks.\(work.layer).hook_resid_post", layer: work.layer), pool: pool)
     return TaskResult(
       artifacts: [Artifact(name: "sae", bytes: try trained.autoencoder.serialized())],
       rows: [
         trained.autoencoder.row(
-          name: "trained-\(plan.width)", layer: work.layer, source: "trained", statistics: trained.statistics,
+          name: "trained-\(plan.width)", layer: work.layer, source: "trained", statistics: trained.heldOut,
           steps: plan.steps)
       ])
   }
@@ -50,8 +52,8 @@ extension TaskRun {
     }
     guard let seed = reference.untrainedSeed else { return (autoencoder, row) }
     let l0 = autoencoder.statistics(on: sample, pool: pool).l0
-    let untrained = try untrainedDictionary(
-      width: autoencoder.width, l0: l0, seed: seed, activations: sample, pool: pool)
+    let untrained = try SparseAutoencoder.untrained(
+      width: autoencoder.width, l0: l0, seed: seed, activations: sample, metadata: autoencoder.metadata, pool: pool)
     let statistics = untrained.statistics(on: sample, pool: pool)
     return (
       untrained,

@@ -95,7 +95,7 @@ struct SAECommand: AsyncParsableCommand {
     @Option(help: "Training steps.") var steps = 1500
     @Option(help: "Tokens per step.") var batch = 1024
     @Option(help: "Adam's learning rate.") var learningRate = 0.001
-    @Option(help: "topk or batchtopk.") var architecture = "topk"
+    @Option(help: "topk or batchtopk.") var architecture = "batchtopk"
     @Option(help: "Text to train on.") var text: String?
     @Option(help: "Tokens of it.") var tokens = 100_000
     @Option(help: "Instead of a text: so many tokens that the model writes itself.") var sample: Int?
