@@ -76,7 +76,10 @@ import Testing
     let store = try StoreFixture(kind).open()
     _ = try await store.submit(SweepSubmission("a"))
     var result = try await store.query(
-      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10) SELECT i, i / 4.0 AS q, 'é' AS t, NULL AS z FROM n ; -- end",
+      """
+      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10)
+      SELECT i, i / 4.0 AS q, 'é' AS t, NULL AS z FROM n ; -- end
+      """,
       limits: QueryLimits(rows: 3))
     #expect(result.columns == ["i", "q", "t", "z"])
     #expect(result.rows.first == [1, 0.25, "é", .null])

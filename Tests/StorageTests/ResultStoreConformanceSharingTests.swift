@@ -102,7 +102,6 @@ import Testing
     #expect(try await store.delete(one) == false)
     #expect(try await store.findSweep("one") == nil)
     #expect(try await store.task("a") == nil)
-    #expect(try await store.task("a") == nil)
     #expect(try await store.table("SELECT behaviour FROM steering_vector ORDER BY 1") == ["b", "shared"])
     #expect(try await store.artifact(Digest(of: [1])) == nil)
     #expect(try await store.artifact(Digest(of: "a")) == nil)

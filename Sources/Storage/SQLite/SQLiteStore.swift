@@ -4,7 +4,8 @@ internal import SweepRecords
 
 /// The store of one machine: a SQLite file in WAL mode, every commit on the disk before it returns.
 ///
-/// Any number of processes may have the file open; SQLite lets one write at a time. Its work is spread over files by concern.
+/// Any number of processes may have the file open; SQLite lets one write at a time. Its work is spread over files by
+/// concern.
 package actor SQLiteStore: ResultStore {
   /// The database file.
   package nonisolated let path: String
@@ -44,8 +45,9 @@ package actor SQLiteStore: ResultStore {
   /// Milliseconds to wait for another process's lock.
   static let busyTimeout: Int32 = 30_000
 
-  /// Throws for a file too short to be a database: SQLite takes it for an empty one and writes over it. It sees all others
-  /// itself. (To open and close the file here would drop the locks that other connections of this process have on it.)
+  /// Throws for a file too short to be a database: SQLite takes it for an empty one and writes over it. It sees all
+  /// others itself. (To open and close the file here would drop the locks that other connections of this process have
+  /// on it.)
   private static func requireDatabaseOrNothing(_ path: String) throws {
     var status = stat()
     guard stat(path, &status) == 0 else { return }
