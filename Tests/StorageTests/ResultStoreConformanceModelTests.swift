@@ -5,7 +5,7 @@ import Testing
 /// Random sequences of operations, compared step by step with the reference model.
 @Suite struct ResultStoreConformanceModelTests {
   /// More seeds for a long run, from the environment.
-  private static let seeds = ProcessInfo.processInfo.environment["STEERSCOPE_TEST_SEEDS"].flatMap(UInt64.init) ?? 10
+  private static let seeds = ProcessInfo.processInfo.environment["STEERSCOPE_TEST_SEEDS"].flatMap(UInt64.init) ?? 8
   private static let length = 120
 
   private static let planAll = PlannedSweep.all.indices.flatMap { sweep in

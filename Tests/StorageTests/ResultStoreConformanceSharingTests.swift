@@ -95,7 +95,7 @@ import Testing
         artifacts: [Artifact(name: "out", bytes: Array(name.utf8)), Artifact(name: "same", bytes: [9])],
         rows: [TableRow(.steeringVector, ["behaviour": .text(name), "layer": 1, "name": "original"])])
     }
-    for name in ["shared", "a", "b"] { try await store.run(name, by: "worker", result(name)) }
+    for name in ["shared", "a", "b"] { try await store.run(name, leaving: result(name)) }
     // Inputs [1], [2], [3]; outputs of three tasks, and one that all made.
     #expect(try await store.counts().artifacts == 7)
     #expect(try await store.delete(one))
