@@ -66,7 +66,9 @@ extension Worker {
         log(
           LogEntry(
             .error, "a message can't be read", worker: id,
-            details: ["reason": error.reason.rawValue, "error": error.description, "id": String(delivery.id.prefix(80))]))
+            details: [
+              "reason": error.reason.rawValue, "error": error.description, "id": String(delivery.id.prefix(80)),
+            ]))
         await consumer.reject(delivery.tag, because: error)
       }
     }
