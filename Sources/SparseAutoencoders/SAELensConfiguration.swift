@@ -122,6 +122,7 @@ private struct KeyReader {
     case "gated": return .gated
     case "topk":
       let k = try count("k")
+      guard k <= (try count("d_sae")) else { throw wrong("k", expected: "at most d_sae") }
       return .topK(k, rescalesByDecoderNorm: try boolean("rescale_acts_by_decoder_norm") ?? false)
     case nil where keys["architecture"] == nil: return .standard
     default:
