@@ -77,10 +77,6 @@ struct PlantedTruthTests {
   @Test func theBiasDominatesTheVectorsCode() throws {
     let found = try decomposed([.encode, .encodeScaled, .encodeAnchored], [.all])
     let metrics = try found.stored(.encode, .all, "with-bias").metrics
-    print(
-      "ZERO", metrics.zero, try found.stored(.encodeAnchored).metrics.zero.overlap as Any,
-      try found.stored(.encodeAnchored).metrics.cosine as Any,
-      try found.stored(.encodeScaled, .all, "with-bias").metrics.zero)
     #expect(metrics.normPercentile == 0)
     #expect(try #require(metrics.zero.l0) > 50)
     // By chance it would be the share of all features that are active for the zero vector: less than a third.
