@@ -73,13 +73,26 @@ let package = Package(
     library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
     // Floor 6.
     library("Orchestration", ["Diagnostics", "Messaging", "Storage", "SweepRecords"]),
+    library("Reporting", ["Diagnostics", "Storage", "SweepRecords", "TensorFiles"]),
+    // Floor 7.
+    .executableTarget(
+      name: "steerscope",
+      dependencies: [
+        "Decomposition", "Diagnostics", "Experiments", "Kernels", "LanguageModels", "Orchestration", "Processor",
+        "Reporting", "SparseAutoencoders", "Steering", "Storage", "SweepPlanning", "SweepRecords", "TensorFiles",
+        "Tokenization", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: common),
+
+    tests("Decomposition", ["Decomposition", "Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords", "TensorFiles"]),
     tests("Kernels", ["Kernels"]),
     tests("LanguageModels", ["Diagnostics", "Kernels", "LanguageModels", "TensorFiles"]),
     tests("Messaging", ["Diagnostics", "Messaging", "SweepRecords"]),
     tests("Orchestration", ["Diagnostics", "Messaging", "Orchestration", "Storage", "SweepRecords"]),
     tests("Processor", ["Processor"]),
+    tests("Reporting", ["Diagnostics", "Reporting", "Storage", "SweepRecords", "TensorFiles"]),
     tests("SparseAutoencoders", ["Diagnostics", "Kernels", "SparseAutoencoders", "TensorFiles"]),
     tests("Storage", ["Diagnostics", "Schemas", "Storage", "SweepRecords"]),
+    tests("SweepPlanning", ["Diagnostics", "SweepPlanning", "SweepRecords"]),
     tests("TensorFiles", ["CZlib", "Diagnostics", "Kernels", "TensorFiles"]),
     tests("Tokenization", ["Diagnostics", "Tokenization"]),
   ],
