@@ -23,34 +23,29 @@ extension TaskRun {
         behaviour: reference.behaviour, vector: try vector(reference.tensor, in: reference.source),
         pairs: try pairs(reference, layer: layer))
     }
-    let methods = try work.methods.map { try DecompositionMethod.named($0) }
+    // The SAE by itself has a task of its own: its row and its zero vector.
+    let isInspection = subjects.isEmpty
     var writer = SafetensorsWriter()
-    var rows = saeRow.map { [$0] } ?? []
+    var rows: [TableRow] = []
+    if isInspection, let saeRow { rows.append(saeRow) }
     var features: [(row: Int, feature: Int)] = []
-    func run(_ subjects: [DecompositionRequest.Subject], _ methods: [DecompositionMethod]) throws -> DecompositionExtras {
-      let request = DecompositionRequest(
-        subjects: subjects, methods: methods, sparsities: work.sparsities, coefficients: work.coefficients,
-        activations: ActivationReference(norms: norms.sorted, mean: norms.mean), seed: work.seed)
-      let decomposer = try Decomposer(autoencoder, request, pool: pool)
-      return try decomposer.run(checkpoint: { guard advance(0.9 * $0) else { throw CancellationError() } }) { variant in
-        rows.append(variant.row(layer: layer, sae: work.sae.name))
-        guard variant.isStored else { return }
-        try writer.add(variant.tensor, variant.reconstruction)
-        for (rank, feature) in variant.features(limit: Self.featureRows).enumerated() {
-          features.append((rows.count, feature.index))
-          rows.append(variant.row(of: feature, rank: rank, layer: layer, sae: work.sae.name))
-        }
+    let request = DecompositionRequest(
+      subjects: subjects, methods: try work.methods.map { try DecompositionMethod.named($0) },
+      sparsities: work.sparsities, coefficients: work.coefficients,
+      activations: ActivationReference(norms: norms.sorted, mean: norms.mean), seed: work.seed)
+    let decomposer = try Decomposer(autoencoder, request, pool: pool)
+    let extras = try decomposer.run(checkpoint: { fraction in
+      guard advance(0.9 * fraction) else { throw CancellationError() }
+    }) { variant in
+      rows.append(variant.row(layer: layer, sae: work.sae.name))
+      guard variant.isStored else { return }
+      try writer.add(variant.tensor, variant.reconstruction)
+      for (rank, feature) in variant.features(limit: Self.featureRows).enumerated() {
+        features.append((rows.count, feature.index))
+        rows.append(variant.row(of: feature, rank: rank, layer: layer, sae: work.sae.name))
       }
     }
-    // A vector that was given has no pairs, so one method less.
-    var extras: DecompositionExtras?
-    for hasPairs in [true, false] {
-      let chosen = subjects.filter { ($0.pairs != nil) == hasPairs }
-      guard !chosen.isEmpty else { continue }
-      let made = try run(chosen, methods.filter { hasPairs || $0 != .pairDifference })
-      for (name, values) in made.tensors where extras == nil || name != "zero-vector" { try writer.add(name, values) }
-      extras = made
-    }
+    for (name, values) in extras.tensors where (name == "zero-vector") == isInspection { try writer.add(name, values) }
     try name(features, in: &rows, through: autoencoder, model: work.model)
     return TaskResult(artifacts: [Artifact(name: "reconstructions", bytes: writer.bytes())], rows: rows)
   }

@@ -11,52 +11,59 @@ internal import Tokenization
 extension TaskRun {
   func harvest(_ work: HarvestWork) throws -> TaskResult {
     let prompted = try executor.model(work.model, inputs: inputs)
-    let activations: [Int: Matrix] =
-      switch work.source {
-      case .text(let text, let from, let to, let context):
-        try read(prompted, text: text, tokens: from..<to, context: context, layers: work.layers)
-      case .sample(let seed, let from, let to, let length, let temperature):
-        try sample(prompted, sequences: from..<to, seed: seed, length: length, temperature: temperature, layers: work.layers)
-      }
+    let contexts: [HarvestContext]
+    switch work.source {
+    case .sample(let seed, let from, let to, let length, let temperature):
+      return try sample(prompted, sequences: from..<to, seed: seed, length: length, temperature: temperature)
+    case .text(let text, let from, let to, let context):
+      contexts = try self.contexts(prompted, text: text, tokens: from..<to, length: context)
+    case .sampled(let tokens): contexts = try sampledContexts(tokens)
+    }
+    let activations = try read(contexts, prompted, layers: work.layers)
     var writer = SafetensorsWriter()
     for (layer, matrix) in activations { try writer.add("layer.\(layer)", matrix) }
     return TaskResult(artifacts: [Artifact(name: "activations", bytes: writer.bytes())])
   }
 
   /// The contexts of a slice of a text's tokens; the first position of each says little and is left out.
-  private func read(
-    _ prompted: PromptedModel, text: InputReference, tokens: Range<Int>, context: Int, layers: [Int]
-  ) throws -> [Int: Matrix] {
+  private func contexts(
+    _ prompted: PromptedModel, text: InputReference, tokens: Range<Int>, length: Int
+  ) throws -> [HarvestContext] {
     let all = try prompted.tokenizer.encode(bytes: try bytes(text))
     let slice = Array(all[min(tokens.lowerBound, all.count)..<min(tokens.upperBound, all.count)])
     let start = prompted.tokenizer.wantsBeginningOfText ? [prompted.tokenizer.beginningOfText].compactMap { $0 } : []
-    let contexts = stride(from: 0, to: slice.count, by: context).map {
-      start + slice[$0..<min($0 + context - start.count, slice.count)]
+    let own = max(length - start.count, 1)
+    return stride(from: 0, to: slice.count, by: own).map {
+      HarvestContext(tokens: start + slice[$0..<min($0 + own, slice.count)], skipped: 1)
     }
+  }
+
+  /// The residual stream of the contexts, without the positions that are skipped, by layer: [tokens, d].
+  private func read(_ contexts: [HarvestContext], _ prompted: PromptedModel, layers: [Int]) throws -> [Int: Matrix] {
     let width = prompted.model.architecture.width
     var result = Dictionary(uniqueKeysWithValues: layers.map { ($0, Matrix(rows: 0, columns: width)) })
+    let run = BlockRun(blocks: 0..<(layers.max() ?? 0) + 1, capturedLayers: layers, finalRows: [], keepsCache: false)
     for index in stride(from: 0, to: contexts.count, by: 8) {
       let chosen = Array(contexts[index..<min(index + 8, contexts.count)])
-      let run = BlockRun(
-        blocks: 0..<(layers.max() ?? 0) + 1, capturedLayers: layers, finalRows: [], keepsCache: false)
-      let captured = try prompted.model.forward(chosen, run).captured
+      let captured = try prompted.model.forward(chosen.map(\.tokens), run).captured
       var row = 0
-      for sequence in chosen {
+      for context in chosen {
+        let rows = row + min(context.skipped, context.tokens.count)..<row + context.tokens.count
         for layer in layers {
-          if let rows = captured[layer]?.rows(row + 1..<row + sequence.count) { result[layer]?.append(rows: rows) }
+          if let kept = captured[layer]?.rows(rows) { result[layer]?.append(rows: kept) }
         }
-        row += sequence.count
+        row += context.tokens.count
       }
       guard advance(Double(index + chosen.count) / Double(contexts.count)) else { throw CancellationError() }
     }
     return result
   }
 
-  /// Sequences that the model writes itself: even ones after the end-of-text token, odd ones as the user's turn of a conversation,
-  /// which the model goes on with. Only what it wrote is kept, not what it was started with.
+  /// Sequences that the model writes itself: even ones after the end-of-text token, odd ones as the user's turn of a
+  /// conversation, which the model goes on with. What it was started with is there too, marked as skipped.
   private func sample(
-    _ prompted: PromptedModel, sequences: Range<Int>, seed: UInt64, length: Int, temperature: Double, layers: [Int]
-  ) throws -> [Int: Matrix] {
+    _ prompted: PromptedModel, sequences: Range<Int>, seed: UInt64, length: Int, temperature: Double
+  ) throws -> TaskResult {
     let starts = try SampledText.starts(prompted)
     let requests = sequences.map { index in
       SamplingRequest(
@@ -64,21 +71,34 @@ extension TaskRun {
         stream: UInt64(index), stopTokens: [])
     }
     let total = requests.count * length
-    let sampled = try prompted.model.sample(requests, batch: 64, capturing: layers) { tokens throws(InputError) in
+    let sampled = try prompted.model.sample(requests, batch: 64) { tokens throws(InputError) in
       guard advance(Double(tokens) / Double(total)) else {
         throw InputError("sampling", expected: "to go on", found: "a request to stop")
       }
     }
-    var result: [Int: Matrix] = [:]
-    for layer in layers {
-      var rows = Matrix(rows: 0, columns: prompted.model.architecture.width)
-      for (request, sequence) in zip(requests, sampled) {
-        guard let residual = sequence.residuals[layer] else { continue }
-        rows.append(rows: residual.rows(request.prompt.count..<residual.rows))
-      }
-      result[layer] = rows
+    let texts = zip(requests, sampled).map { $0.prompt + $1.tokens }
+    var writer = SafetensorsWriter()
+    let tokens = texts.flatMap { $0 }
+    try writer.add("tokens", shape: [tokens.count], integers: tokens)
+    try writer.add("lengths", shape: [texts.count], integers: texts.map(\.count))
+    try writer.add("skipped", shape: [texts.count], integers: requests.map(\.prompt.count))
+    return TaskResult(artifacts: [Artifact(name: "tokens", bytes: writer.bytes())])
+  }
+
+  /// The sequences that a sampling task wrote.
+  private func sampledContexts(_ reference: InputReference) throws -> [HarvestContext] {
+    let file = try tensors(reference)
+    let tokens = try file.tensor(named: "tokens").integers()
+    let lengths = try file.tensor(named: "lengths").integers()
+    let skipped = try file.tensor(named: "skipped").integers()
+    guard lengths.count == skipped.count, lengths.allSatisfy({ $0 >= 0 }), lengths.reduce(0, +) == tokens.count else {
+      throw InputError(file.name, expected: "lengths that add up to the tokens", found: "others")
     }
-    return result
+    var start = 0
+    return zip(lengths, skipped).map { length, skipped in
+      start += length
+      return HarvestContext(tokens: Array(tokens[start - length..<start]), skipped: skipped)
+    }
   }
 
   func statistics(_ work: StatisticsWork) throws -> TaskResult {
@@ -100,6 +120,13 @@ extension TaskRun {
     ActivationNorms(
       sorted: try vector("norms.\(layer)", in: reference), mean: try vector("mean.\(layer)", in: reference), excluded: 0)
   }
+}
+
+/// A sequence that is run for its activations.
+private struct HarvestContext {
+  var tokens: [Int]
+  /// How many first positions don't count: a beginning-of-text token, or what the model was given rather than wrote.
+  var skipped: Int
 }
 
 /// How the model is started when it writes its own text.

@@ -48,9 +48,10 @@ extension TaskRun {
     for slice in work.slices {
       let tensor = try tensors(slice.source).tensor(named: "propensity")
       let (questions, coefficients) = (slice.to - slice.from, work.settings.coefficients.count)
-      try tensor.require(shape: [slice.variants.count, questions, coefficients])
+      let variants = try slice.variants(of: work)
+      try tensor.require(shape: [variants.count, questions, coefficients])
       let flat = try tensor.doubles()
-      for (index, variant) in slice.variants.enumerated() {
+      for (index, variant) in variants.enumerated() {
         if values[variant] == nil { order.append(variant) }
         for question in 0..<questions {
           let start = (index * questions + question) * coefficients
@@ -76,10 +77,11 @@ extension TaskRun {
     for slice in work.sideEffects {
       let file = try tensors(slice.source)
       let tensor = try file.tensor(named: "cross-entropy")
-      try tensor.require(shape: [slice.variants.count, count + 1])
+      let variants = try slice.variants(of: work)
+      try tensor.require(shape: [variants.count, count + 1])
       let flat = try tensor.doubles()
       let tokens = try file.tensor(named: "tokens").integers().first ?? 0
-      for (index, variant) in slice.variants.enumerated() {
+      for (index, variant) in variants.enumerated() {
         var effect = effects[variant] ?? Effect(sums: [Double](repeating: 0, count: count))
         for coefficient in 0..<count { effect.sums[coefficient] += flat[index * (count + 1) + coefficient] }
         effect.baseline += flat[index * (count + 1) + count]
@@ -98,5 +100,15 @@ extension TaskRun {
       return chosen.isEmpty ? nil : chosen.reduce(0, +) / Double(chosen.count)
     }
     return (mean("A"), mean("B"))
+  }
+}
+
+extension ScoreWork.Slice {
+  /// The variants that the slice covers, of those that the score is about.
+  fileprivate func variants(of work: ScoreWork) throws(TaskFault) -> ArraySlice<SteeringVariant> {
+    guard firstVariant >= 0, variantCount >= 0, variantCount <= work.variants.count - firstVariant else {
+      throw TaskFault(.task, "slice \(from)-\(to) names variants that the score does not have")
+    }
+    return work.variants[firstVariant..<firstVariant + variantCount]
   }
 }

@@ -26,61 +26,72 @@ extension TaskRun {
     var writer = SafetensorsWriter()
     var rows: [TableRow] = []
     for (index, layer) in work.layers.enumerated() {
-      let made = try vectors(work, layer: layer)
-      for (name, vector) in made.vectors {
+      let (original, pairs) = try original(work, layer: layer)
+      let made =
+        try work.controls.map { try controls($0, of: original, pairs: pairs, layer: layer) }
+        ?? [("original", original)] + principalComponent(pairs)
+      for (name, vector) in made {
         try writer.add("\(name).\(layer)", vector)
         rows.append(
           TableRow(
             .steeringVector,
             [
               "behaviour": .text(work.behaviour), "layer": .integer(layer), "name": .text(name),
-              "norm": Cell(norm(vector)), "pairs": Cell(made.pairs),
-              "cosine_with_original": Cell(cosine(vector, made.vectors[0].vector)),
+              "norm": Cell(norm(vector)), "pairs": Cell(pairs?.positive.rows),
+              "cosine_with_original": Cell(cosine(vector, original)),
             ]))
       }
       guard advance(Double(index + 1) / Double(work.layers.count)) else { throw CancellationError() }
     }
-    return TaskResult(artifacts: [Artifact(name: "vectors", bytes: writer.bytes())], rows: rows)
+    let name = work.controls == nil ? "vectors" : "controls"
+    return TaskResult(artifacts: [Artifact(name: name, bytes: writer.bytes())], rows: rows)
   }
 
-  private func vectors(
-    _ work: VectorsWork, layer: Int
-  ) throws -> (vectors: [(name: String, vector: [Float])], pairs: Int?) {
-    var vectors: [(name: String, vector: [Float])] = []
-    var pairs: (positive: Matrix, negative: Matrix)?
+  private typealias Pairs = (positive: Matrix, negative: Matrix)
+
+  /// The vector that steers: the mean difference of the pairs, or the one that was given.
+  private func original(_ work: VectorsWork, layer: Int) throws -> (vector: [Float], pairs: Pairs?) {
+    var pairs: Pairs?
+    let vector: [Float]
     if let given = work.given {
-      vectors.append(("original", try GivenVector.read(try bytes(given), name: "given vector", layer: layer)))
+      vector = try GivenVector.read(try bytes(given), name: "given vector", layer: layer)
     } else {
-      let positive = try stacked("positive.\(layer)", slices: work.slices)
-      let negative = try stacked("negative.\(layer)", slices: work.slices)
+      let (positive, negative) = (
+        try stacked("positive.\(layer)", slices: work.slices), try stacked("negative.\(layer)", slices: work.slices)
+      )
       pairs = (positive, negative)
-      vectors.append(("original", SteeringVectors.meanDifference(positive: positive, negative: negative)))
-      vectors.append(("pca", SteeringVectors.principalComponent(positive: positive, negative: negative, pool: pool)))
+      vector = SteeringVectors.meanDifference(positive: positive, negative: negative)
     }
-    let original = vectors[0].vector
-    let length = norm(original)
-    guard length > 0 else {
+    guard norm(vector) > 0 else {
       throw TaskFault(.task, "the vector of \(work.behaviour) at layer \(layer) is zero: its pairs do not differ there")
     }
-    // Streams are by layer and kind, so that another layer or control changes no other one.
-    let stream = UInt64(layer) << 32
-    if work.shuffledControl, let pairs {
-      vectors.append(
-        (
-          "shuffled-0",
-          SteeringVectors.shuffled(
-            positive: pairs.positive, negative: pairs.negative, norm: length, seed: work.seed, stream: stream)
-        ))
+    return (vector, pairs)
+  }
+
+  private func principalComponent(_ pairs: Pairs?) -> [(String, [Float])] {
+    guard let pairs else { return [] }
+    return [
+      ("pca", SteeringVectors.principalComponent(positive: pairs.positive, negative: pairs.negative, pool: pool))
+    ]
+  }
+
+  /// Vectors that should not steer. Streams are by layer and kind, so that another layer or control changes no other one.
+  private func controls(
+    _ controls: VectorsWork.Controls, of original: [Float], pairs: Pairs?, layer: Int
+  ) throws -> [(String, [Float])] {
+    var vectors: [(String, [Float])] = []
+    let (length, stream) = (norm(original), UInt64(layer) << 32)
+    if controls.shuffled, let pairs {
+      let shuffled = SteeringVectors.shuffled(
+        positive: pairs.positive, negative: pairs.negative, norm: length, seed: controls.seed, stream: stream)
+      vectors.append(("shuffled-0", shuffled))
     }
-    for control in 0..<work.randomControls {
-      vectors.append(
-        (
-          "random-\(control)",
-          SteeringVectors.random(
-            dimension: original.count, norm: length, seed: work.seed, stream: stream + 1 + UInt64(control))
-        ))
+    for control in 0..<controls.random {
+      let random = SteeringVectors.random(
+        dimension: original.count, norm: length, seed: controls.seed, stream: stream + 1 + UInt64(control))
+      vectors.append(("random-\(control)", random))
     }
-    return (vectors, pairs?.positive.rows)
+    return vectors
   }
 
   private func cosine(_ a: [Float], _ b: [Float]) -> Double {

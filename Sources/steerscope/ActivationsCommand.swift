@@ -1,7 +1,9 @@
 internal import ArgumentParser
 internal import Experiments
+internal import Kernels
 internal import LanguageModels
 internal import TensorFiles
+internal import Tokenization
 
 /// `activations`: the residual stream of a prompt.
 struct ActivationsCommand: AsyncParsableCommand {

@@ -1,9 +1,9 @@
-internal import Reporting
 internal import ArgumentParser
 internal import Decomposition
 internal import Diagnostics
 internal import Foundation
 internal import Kernels
+internal import Reporting
 internal import SparseAutoencoders
 internal import SweepRecords
 internal import TensorFiles
@@ -89,11 +89,17 @@ extension DecompositionReport {
   /// The report as lines for people.
   var table: String {
     func number(_ value: Double?) -> String { value.map { String(format: "%.4g", $0) } ?? "-" }
+    let fit = [
+      "L0 \(metrics.l0)", "cosine \(number(metrics.cosine))", "relative error \(number(metrics.relativeError))",
+      "norm ratio \(number(metrics.normRatio))",
+    ]
+    let shares = [
+      "overlap with the zero vector \(number(metrics.zero.overlap))", "Jaccard \(number(metrics.zero.jaccard))",
+      "bias share \(number(metrics.zero.biasShare))", "negative share \(number(metrics.negativeShare))",
+    ]
     var lines = [
-      "method \(method), sparsity \(sparsity), width \(width)",
-      "L0 \(l0), cosine \(number(cosine)), relative error \(number(relativeError)), norm ratio \(number(normRatio))",
-      "overlap with the zero vector \(number(zeroOverlap)), Jaccard \(number(zeroJaccard)), bias share \(number(biasShare)), "
-        + "negative share \(number(negativeShare))", "feature\tcoefficient\tprojection\tin zero vector",
+      "method \(method.rawValue), sparsity \(sparsity), coefficient \(coefficient), width \(width), \(convention)",
+      fit.joined(separator: ", "), shares.joined(separator: ", "), "feature\tcoefficient\tprojection\tin zero vector",
     ]
     for feature in features.prefix(20) {
       lines.append("\(feature.index)\t\(feature.coefficient)\t\(feature.projection)\t\(feature.inZeroVector ? "yes" : "no")")

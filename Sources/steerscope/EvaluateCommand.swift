@@ -1,8 +1,9 @@
-internal import Reporting
 internal import ArgumentParser
 internal import Diagnostics
 internal import Experiments
 internal import Kernels
+internal import LanguageModels
+internal import Reporting
 internal import Steering
 internal import SweepRecords
 internal import TensorFiles

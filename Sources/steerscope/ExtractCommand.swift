@@ -3,6 +3,7 @@ internal import Diagnostics
 internal import Experiments
 internal import Foundation
 internal import Kernels
+internal import LanguageModels
 internal import Steering
 internal import SweepRecords
 internal import TensorFiles

@@ -1,11 +1,12 @@
-internal import Reporting
 internal import ArgumentParser
 internal import Diagnostics
 internal import Experiments
 internal import Kernels
 internal import LanguageModels
+internal import Reporting
 internal import SweepRecords
 internal import TensorFiles
+internal import Tokenization
 
 /// `logits`: next-token logits, for checking a model against another implementation.
 struct LogitsCommand: AsyncParsableCommand {

@@ -1,8 +1,9 @@
-internal import Reporting
 internal import ArgumentParser
 internal import Diagnostics
 internal import Experiments
 internal import LanguageModels
+internal import Reporting
+internal import Tokenization
 
 /// `model`: what a model's files hold.
 struct ModelCommand: AsyncParsableCommand {
@@ -30,7 +31,7 @@ struct ModelCommand: AsyncParsableCommand {
 
     func run() async throws {
       let files = try ModelFiles(path: model)
-      let architecture = try LanguageModel.architecture(of: files)
+      let (architecture, memoryBytes) = try LanguageModel.describe(files)
       let tokenizer = try PromptedModel.tokenizer(at: model)
       let template = try PromptedModel.template(nil, tokenizer: tokenizer)
       let output = Output(
@@ -41,7 +42,7 @@ struct ModelCommand: AsyncParsableCommand {
         parameters: architecture.parameters, tiedUnembedding: architecture.tiedUnembedding,
         tokens: tokenizer.vocabularySize, template: template.family.rawValue,
         tokenizerMissesBytes: tokenizer.missingBytes.map(Int.init), fileBytes: files.weightBytes,
-        memoryBytes: 4 * architecture.parameters)
+        memoryBytes: memoryBytes)
       guard format == .table else { return try JSONOutput.print(output) }
       for child in Mirror(reflecting: output).children {
         Terminal.result("\(child.label ?? ""): \(child.value)\n")

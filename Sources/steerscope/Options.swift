@@ -46,7 +46,7 @@ struct TextOptions: ParsableArguments {
   var bos = false
 }
 
-extension OutputFormat: @retroactive ExpressibleByArgument {}
+extension OutputFormat: ExpressibleByArgument {}
 
 /// Numbers and layers as users write them.
 enum Lists {

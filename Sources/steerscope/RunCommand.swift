@@ -81,7 +81,7 @@ enum Machine {
 }
 
 /// Ctrl-C and SIGTERM as a call: the first asks to stop, a second one ends the process at once.
-final class StopSignals: Sendable {
+final class StopSignals {
   private let sources: [any DispatchSourceSignal]
 
   init(_ stop: @escaping @Sendable () -> Void) {

@@ -2,6 +2,7 @@ internal import Foundation
 internal import Orchestration
 internal import Reporting
 internal import Storage
+internal import SweepRecords
 internal import Synchronization
 
 /// Shows how far a run is: two lines redrawn on a terminal, a plain line every few seconds elsewhere.

@@ -108,7 +108,7 @@ struct SAECommand: AsyncParsableCommand {
 
     func run() async throws {
       let folder = FileManager.default.currentDirectoryPath
-      let specification = try SweepSpecification(
+      let specification = SweepSpecification(
         training: SweepSpecification.Training(
           widths: [width], sparsity: sparsity, steps: steps, batch: batch, learningRate: learningRate,
           plan: try choice(architecture, flag: "--architecture", TrainingPlan.Architecture.self)),

@@ -37,7 +37,7 @@ struct Steerscope: AsyncParsableCommand {
   static func main() async {
     if let complaint = CPUFeatures.complaint {
       Terminal.say(complaint)
-      exit(1)
+      Foundation.exit(1)
     }
     do {
       var command = try parseAsRoot()
@@ -47,7 +47,7 @@ struct Steerscope: AsyncParsableCommand {
         try command.run()
       }
     } catch {
-      exit(report(error))
+      Foundation.exit(report(error))
     }
   }
 

@@ -12,8 +12,7 @@ internal import Tokenization
 /// Looks into the files of a sweep with the readers of the modules that know them.
 struct SweepFileInspection: SweepFileInspector {
   func model(at path: String) throws(InputError) -> ModelFacts {
-    let files = try ModelFiles(path: path)
-    let architecture = try LanguageModel.architecture(of: files)
+    let architecture = try LanguageModel.describe(ModelFiles(path: path)).architecture
     let embedding = architecture.vocabulary * architecture.width * (architecture.tiedUnembedding ? 1 : 2)
     return ModelFacts(
       layers: architecture.blocks, dimension: architecture.width, vocabulary: architecture.vocabulary,
@@ -22,17 +21,19 @@ struct SweepFileInspection: SweepFileInspector {
 
   /// The family of a model's architecture, for its row.
   func architecture(at path: String) throws(InputError) -> String {
-    try LanguageModel.architecture(of: ModelFiles(path: path)).family.rawValue
+    try LanguageModel.describe(ModelFiles(path: path)).architecture.family.rawValue
   }
 
   func sae(at path: String) throws(InputError) -> SAEFacts {
     let autoencoder = try SparseAutoencoder(contentsOf: path)
-    return SAEFacts(dimension: autoencoder.dimension, width: autoencoder.width)
+    return SAEFacts(dimension: autoencoder.dimension, width: autoencoder.width, layer: autoencoder.metadata.layer)
   }
 
   func contrastSet(_ bytes: [UInt8], name: String) throws(InputError) -> ContrastFacts {
     let set = try ContrastSet(json: bytes, name: name)
-    return ContrastFacts(count: set.pairs.count, read: set.defaultRead)
+    return ContrastFacts(
+      count: set.pairs.count, read: set.defaultRead, promptBytes: set.pairs.reduce(0) { $0 + $1.prompt.utf8.count },
+      answerBytes: set.pairs.reduce(0) { $0 + $1.positive.utf8.count + $1.negative.utf8.count })
   }
 
   func checkVector(at path: String, layers: [Int], dimension: Int) throws(InputError) {
@@ -52,6 +53,10 @@ struct SweepFileInspection: SweepFileInspector {
     let text = String(decoding: try Inputs.bytes(path), as: UTF8.self)
     _ = try PromptTemplate(text: text, file: path)
     return text
+  }
+
+  func tokenCount(of text: [UInt8], modelAt path: String) throws(InputError) -> Int {
+    try PromptedModel.tokenizer(at: path).encode(bytes: text).count
   }
 }
 

@@ -1,8 +1,9 @@
-internal import Reporting
 internal import ArgumentParser
 internal import Diagnostics
 internal import Experiments
 internal import Foundation
+internal import Reporting
+internal import Tokenization
 
 /// `tokenize`: text to ids, and back.
 struct TokenizeCommand: AsyncParsableCommand {
