@@ -59,7 +59,7 @@ let package = Package(
 
     // Floor 6.
     library("Orchestration", ["Diagnostics", "Messaging", "Storage", "SweepRecords"]),
-    tests("Orchestration", ["Diagnostics", "Messaging", "Orchestration", "Storage", "SweepRecords"]),
+    tests("Orchestration", ["CSQLite", "Diagnostics", "Messaging", "Orchestration", "Storage", "SweepRecords"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -33,6 +33,7 @@ package actor EmbeddedRun {
       coordinator.redispatchAfter = 600
       coordinator.window = DispatchWindow(perWorker: 64)
       coordinator.storeAttempts = 8
+      worker.isAlone = true
       worker.storeAttempts = 8
     }
   }

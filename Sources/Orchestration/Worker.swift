@@ -16,6 +16,8 @@ package actor Worker {
     package var grace: Duration = .seconds(3)
     /// How often a call to the store is tried before the worker gives up; nil for no limit.
     package var storeAttempts: Int?
+    /// There is no other worker that could do what this one can't.
+    package var isAlone = false
 
     package init() {}
   }
@@ -67,7 +69,7 @@ package actor Worker {
 
   var phase = Phase.serving
   var table = LeaseTable()
-  var readiness = WorkerReadiness()
+  var readiness: WorkerReadiness
   var batch: BatchSize
   var running: [TaskLease: (monitor: RunningTask, abandon: @Sendable () -> Void)] = [:]
   package internal(set) var tally = Tally()
@@ -91,6 +93,7 @@ package actor Worker {
     self.log = log
     self.events = events
     batch = settings.batch
+    readiness = WorkerReadiness(isAlone: settings.isAlone)
   }
 
   var retry: StoreRetry { StoreRetry(attempts: settings.storeAttempts, time: time, log: log) }
@@ -182,6 +185,9 @@ package actor Worker {
   package func step(waiting: Bool) async throws -> Int {
     let pause = readiness.pause(now: time.now())
     if pause > .zero {
+      // What a broker pushes meanwhile is for others.
+      await consumer?.close()
+      consumer = nil
       guard waiting else { return 0 }
       await wake.wait(atMost: pause, time)
       guard phase == .serving, readiness.pause(now: time.now()) == .zero else { return 0 }
