@@ -44,7 +44,7 @@ package actor EmbeddedRun {
   private let coordinator: Coordinator
   private let worker: Worker
   private let threads: Int
-  private let lock: RunLock
+  private var lock: RunLock?
   private let time: Timekeeper
   private let report: @Sendable (RunProgress) -> Void
   private let board: RunBoard
@@ -52,7 +52,7 @@ package actor EmbeddedRun {
 
   /// - Parameters:
   ///   - sweep: a submitted sweep.
-  ///   - lock: the proof that nobody else runs on this database: what an earlier run held is taken over at once.
+  ///   - lock: the proof that nobody else runs on this database: what an earlier run held is taken over at once. Let go when the run ends.
   ///   - progress: called a few times a second, and at the end.
   package init(
     _ sweep: SweepID, lock: consuming RunLock, worker registration: WorkerRegistration, settings: Settings = Settings(),
@@ -63,7 +63,7 @@ package actor EmbeddedRun {
     self.sweep = sweep
     self.settings = settings
     self.store = store
-    self.lock = lock
+    self.lock = .some(lock)
     self.time = time
     threads = registration.threads
     report = progress
@@ -82,8 +82,9 @@ package actor EmbeddedRun {
       })
   }
 
-  /// Runs the sweep to its end. A paused or cancelled one is taken up again; one that has ended ends at once.
+  /// Runs the sweep to its end; called once. A paused or cancelled one is taken up again; one that has ended ends at once.
   package func run() async throws -> Outcome {
+    defer { lock = nil }
     switch try await summary()?.state {
     case .paused: _ = try await store.resume(sweep)
     case .cancelled: _ = try await store.retry(sweep)

@@ -100,20 +100,9 @@ struct EmbeddedRunTests {
     #expect(try await world.rows("SELECT count(*) FROM task WHERE state = 'running'") == ["0"])
     #expect(try await world.rows("SELECT sum(failures) FROM task") == ["0"])
     let later = PretendExecutor()
-    #expect(try await resumed(sweep, world, later) == .done)
+    #expect(try await run(sweep, world, executor: later, name: "later").run() == .done)
     #expect(executor.executionCount + later.executionCount == PretendSweep().count)
     try await world.expectAsUndisturbed()
-  }
-
-  private func resumed(_ sweep: SweepID, _ world: SweepWorld, _ executor: PretendExecutor) async throws
-    -> EmbeddedRun.Outcome
-  {
-    // The lock goes with the first run's last reference, which its tasks may hold a moment longer.
-    while true {
-      do { return try await run(sweep, world, executor: executor, name: "later").run() } catch is InputError {
-        await Task.yield()
-      }
-    }
   }
 
   @Test func stoppedTwiceItGivesBack() async throws {
