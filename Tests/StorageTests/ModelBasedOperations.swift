@@ -1,8 +1,8 @@
 import Storage
 import SweepRecords
 
-/// Something done to a store. Numbers choose among what is there when it is done, so that a sequence stays meaningful when
-/// parts of it are taken out.
+/// Something done to a store. Numbers choose among what is there when it is done, so that a sequence stays meaningful
+/// when parts of it are taken out.
 enum StoreOperation: CustomStringConvertible {
   case submit(sweep: Int)
   case expand(sweep: Int, chunk: Int)

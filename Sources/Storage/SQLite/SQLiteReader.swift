@@ -34,7 +34,11 @@ actor SQLiteReader {
   private static func open(_ path: String) throws -> SQLiteConnection {
     let connection = try SQLiteConnection(path: path, access: .read, busyTimeout: SQLiteStore.busyTimeout)
     try connection.execute("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF")
-    connection.withHandle(denyAllButReading)
+    connection.withHandle { handle in
+      denyAllButReading(handle)
+      // No text or blob larger than this: a query must not take the machine's memory.
+      sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, 1 << 27)
+    }
     return connection
   }
 
@@ -111,6 +115,9 @@ extension SQLiteReader {
         case SQLITE_SELECT, SQLITE_READ, SQLITE_RECURSIVE: return SQLITE_OK
         case SQLITE_FUNCTION:
           return second.map { String(cString: $0) } == "load_extension" ? SQLITE_DENY : SQLITE_OK
+        case SQLITE_UPDATE:
+          // SQLite asks for this when it sets up `pragma_table_info()` and its kind; nothing is written.
+          return first.map { String(cString: $0) } == "sqlite_master" ? SQLITE_OK : SQLITE_DENY
         case SQLITE_PRAGMA:
           // Those that describe tables, and change nothing.
           let readable = ["table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list"]
