@@ -51,11 +51,13 @@ let package = Package(
     // Floor 5.
     library("Messaging", ["Diagnostics", "SweepRecords"]),
     library("Storage", ["CSQLite", "Diagnostics", "Schemas", "SweepRecords"]),
+    library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
     .target(
       name: "Schemas", path: "schemas", exclude: ["messages"],
       resources: [.embedInCode("migration_0001_initial_sqlite.sql")], swiftSettings: common),
     tests("Messaging", ["Diagnostics", "Messaging", "SweepRecords"]),
     tests("Storage", ["Diagnostics", "Schemas", "Storage", "SweepRecords"]),
+    tests("SweepPlanning", ["SweepPlanning", "SweepRecords", "Diagnostics"]),
 
     // Floor 6.
     library("Orchestration", ["Diagnostics", "Messaging", "Storage", "SweepRecords"]),
