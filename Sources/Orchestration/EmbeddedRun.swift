@@ -2,7 +2,8 @@ package import Messaging
 package import Storage
 package import SweepRecords
 
-/// A whole sweep in this process: `steerscope run`. The same coordinator and worker as on a cluster, with a queue in memory
+/// A whole sweep in this process: `steerscope run`. The same coordinator and worker as on a cluster, with a queue in
+/// memory
 /// between them.
 package actor EmbeddedRun {
   /// How a run ended.
@@ -52,7 +53,8 @@ package actor EmbeddedRun {
 
   /// - Parameters:
   ///   - sweep: a submitted sweep.
-  ///   - lock: the proof that nobody else runs on this database: what an earlier run held is taken over at once. Let go when the run ends.
+  ///   - lock: the proof that nobody else runs on this database: what an earlier run held is taken over at once. Let go
+  ///   when the run ends.
   ///   - progress: called a few times a second, and at the end.
   package init(
     _ sweep: SweepID, lock: consuming RunLock, worker registration: WorkerRegistration, settings: Settings = Settings(),
@@ -69,8 +71,10 @@ package actor EmbeddedRun {
     report = progress
     let board = RunBoard(sweep: sweep)
     self.board = board
+    var leading = settings.coordinator
+    leading.only = sweep
     let coordinator = Coordinator(
-      settings: settings.coordinator, store: store, queue: queue, expander: expander, holder: "embedded run",
+      settings: leading, store: store, queue: queue, expander: expander, holder: "embedded run",
       time: time, log: log, events: { board.note($0) })
     self.coordinator = coordinator
     worker = Worker(
@@ -82,7 +86,8 @@ package actor EmbeddedRun {
       })
   }
 
-  /// Runs the sweep to its end; called once. A paused or cancelled one is taken up again; one that has ended ends at once.
+  /// Runs the sweep to its end; called once. A paused or cancelled one is taken up again; one that has ended ends at
+  /// once.
   package func run() async throws -> Outcome {
     defer { lock = nil }
     switch try await summary()?.state {

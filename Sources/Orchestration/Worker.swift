@@ -2,7 +2,8 @@ package import Messaging
 package import Storage
 package import SweepRecords
 
-/// Runs tasks, one batch at a time: claims what messages ring for, fetches inputs, computes on a thread of its own, stores
+/// Runs tasks, one batch at a time: claims what messages ring for, fetches inputs, computes on a thread of its own,
+/// stores
 /// results, then acknowledges; meanwhile its heartbeat keeps the leases (protocol.md, 5-7, 9, 12).
 package actor Worker {
   package struct Settings: Sendable {
@@ -205,7 +206,8 @@ package actor Worker {
     return deliveries.count
   }
 
-  /// The consumer, made anew where there is none or where batches have another size now; nil after a failure, when it has
+  /// The consumer, made anew where there is none or where batches have another size now; nil after a failure, when it
+  /// has
   /// waited a while.
   private func connected() async throws -> (any TaskConsumer)? {
     if let consumer, prefetch == batch.size { return consumer }

@@ -4,8 +4,10 @@ package import SweepRecords
 /// What a worker can't do at present, and until when it does not try: inputs that it can't read, or anything at all.
 /// No I/O.
 ///
-/// A worker among others that met such a task rests for a while, ever longer unless it succeeds at something: it would take
-/// messages faster than those who can do the work. One that is alone goes on with what it can do, and lets the messages of
+/// A worker among others that met such a task rests for a while, ever longer unless it succeeds at something: it would
+/// take
+/// messages faster than those who can do the work. One that is alone goes on with what it can do, and lets the messages
+/// of
 /// such tasks pass.
 package struct WorkerReadiness: Sendable {
   private struct Trouble: Sendable {

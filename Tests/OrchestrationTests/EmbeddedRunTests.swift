@@ -42,6 +42,28 @@ struct EmbeddedRunTests {
     #expect(executor.executionCount == 0)
   }
 
+  @Test func leavesOtherSweepsAlone() async throws {
+    let world = try SweepWorld()
+    // One is not planned yet, one is under way: a run of it was stopped with messages on their way.
+    var waiting = PretendSweep()
+    waiting.name = "waiting"
+    let planned = try await world.submit(waiting)
+    let coordinator = world.coordinator("embedded run") { $0.window.perWorker = 100 }
+    while world.queue.counts.waiting == 0 { try await coordinator.step() }
+    waiting.name = "not planned"
+    let unplanned = try await world.submit(waiting, priority: .high)
+    var mine = PretendSweep()
+    mine.name = "mine"
+    mine.scores = 3
+    // It shares the harvest with the others, and that is done by it.
+    let executor = PretendExecutor()
+    #expect(try await run(try await world.submit(mine), world, executor: executor).run() == .done)
+    #expect(executor.executionCount == mine.count)
+    #expect(try await world.store.findSweep(planned.text)?.state == .active)
+    #expect(try await world.store.findSweep(unplanned.text)?.state == .planning)
+    #expect(try await run(planned, world).run() == .done)
+  }
+
   @Test func twoAtOnceAreRefused() async throws {
     let world = try SweepWorld()
     let sweep = try await world.submit()

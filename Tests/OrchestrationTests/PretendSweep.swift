@@ -4,7 +4,8 @@ import Storage
 import SweepRecords
 import Synchronization
 
-/// A made-up sweep: harvest slices and their statistics, extraction slices and their vectors, a chain of training steps, and
+/// A made-up sweep: harvest slices and their statistics, extraction slices and their vectors, a chain of training
+/// steps, and
 /// scores that wait for both reductions. Real records, pretended work.
 struct PretendSweep: Codable, Sendable {
   var name = "pretend"
@@ -108,7 +109,8 @@ struct PretendExpander: SweepExpander {
   }
 }
 
-/// Makes results that depend on the work and every byte of input, and on nothing else; does what a test wants meanwhile.
+/// Makes results that depend on the work and every byte of input, and on nothing else; does what a test wants
+/// meanwhile.
 final class PretendExecutor: TaskExecutor {
   typealias Meanwhile =
     @Sendable (_ work: TaskWork, _ inputs: TaskInputs, any TaskMonitor) throws(TaskFault) -> Void

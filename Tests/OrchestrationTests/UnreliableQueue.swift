@@ -3,7 +3,8 @@ import Orchestration
 import SweepRecords
 import Synchronization
 
-/// A queue that does all that a queue may do: loses, repeats, reorders, refuses, returns, and lets others publish rubbish.
+/// A queue that does all that a queue may do: loses, repeats, reorders, refuses, returns, and lets others publish
+/// rubbish.
 final class UnreliableQueue: TaskQueue {
   let inner = InProcessQueue()
   private let generator: Mutex<SeededGenerator>
