@@ -59,7 +59,7 @@ package struct TaskMessage: Sendable, Equatable {
       coefficients = work.coefficients
     case .evaluate(let work): describe(work.variants, work.settings)
     case .sideEffects(let work): describe(work.variants, work.settings)
-    case .score(let work): describe((work.slices + work.sideEffects).flatMap(\.variants), work.settings)
+    case .score(let work): describe(work.variants, work.settings)
     }
   }
 

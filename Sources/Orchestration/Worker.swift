@@ -12,7 +12,7 @@ package actor Worker {
     package var retry = RetryPolicy()
     package var batch = BatchSize()
     /// Bytes of artifacts that are kept for the next task.
-    package var cacheCapacity = 512 << 20
+    package var cacheCapacity = 256 << 20
     /// How long a task that was told to stop may take to do so before it is left behind.
     package var grace: Duration = .seconds(3)
     /// How often a call to the store is tried before the worker gives up; nil for no limit.
