@@ -77,7 +77,8 @@ extension SweepPlan {
     switch work {
     case .harvest(let work): return TaskYield(bytes: harvestBytes(work))
     case .statistics(let work):
-      return TaskYield(rows: [.activationStatistics: work.layers.count], bytes: work.layers.count * (vector + 4 * tokens))
+      return TaskYield(
+        rows: [.activationStatistics: work.layers.count], bytes: work.layers.count * (vector + 4 * tokens))
     case .extract(let work): return TaskYield(bytes: 2 * (work.to - work.from) * work.layers.count * vector)
     case .vectors(let work):
       let made = work.controls.map { $0.random + ($0.shuffled ? 1 : 0) } ?? (work.given == nil ? 2 : 1)
@@ -116,7 +117,9 @@ extension SweepPlan {
 
   private func decompositionYield(_ work: DecomposeWork) -> TaskYield {
     guard !work.vectors.isEmpty else {
-      if case .trained = work.sae.source, work.sae.untrainedSeed == nil { return TaskYield(bytes: 4 * sweep.model.dimension) }
+      if case .trained = work.sae.source, work.sae.untrainedSeed == nil {
+        return TaskYield(bytes: 4 * sweep.model.dimension)
+      }
       return TaskYield(rows: [.sae: 1], bytes: 4 * sweep.model.dimension)
     }
     let ladder = Set(work.coefficients + [1]).count
@@ -124,7 +127,9 @@ extension SweepPlan {
     for method in work.methods {
       let sparsities = DecompositionNaming.sparsities(of: method, in: work.sparsities)
       let codes = sparsities.count * DecompositionNaming.conventions(of: method).count * work.vectors.count
-      let features = sparsities.map { if case .atoms(let count) = $0 { min(count, Self.featureRows) } else { Self.featureRows } }
+      let features = sparsities.map {
+        if case .atoms(let count) = $0 { min(count, Self.featureRows) } else { Self.featureRows }
+      }
       yield.rows[.decomposition, default: 0] += codes * (DecompositionNaming.isPursuit(method) ? 1 : ladder)
       yield.rows[.decompositionFeature, default: 0] +=
         features.reduce(0, +) * DecompositionNaming.conventions(of: method).count * work.vectors.count

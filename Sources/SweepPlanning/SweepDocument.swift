@@ -7,7 +7,7 @@ final class SweepDocument {
   /// The file's name, as errors show it.
   let name: String
   let root: Node
-  private(set) var errors: [InputError] = []
+  private var reported: [(line: Int, error: InputError)] = []
   private let environment: [String: String]
 
   /// Parses the text.
@@ -52,6 +52,11 @@ final class SweepDocument {
     }
   }
 
+  /// Everything that is wrong, by line, and in the order of its finding within a line.
+  var errors: [InputError] {
+    reported.enumerated().sorted { ($0.element.line, $0.offset) < ($1.element.line, $1.offset) }.map(\.element.error)
+  }
+
   /// Notes an error at a node's line.
   func report(_ node: Node?, _ key: String, expected: String, found: String, remedy: String = "") {
     report(line: node?.mark?.line, key, expected: expected, found: found, remedy: remedy)
@@ -59,8 +64,9 @@ final class SweepDocument {
 
   /// Notes an error at a line.
   func report(line: Int?, _ key: String, expected: String, found: String, remedy: String = "") {
-    let line = line.map { ":\($0)" } ?? ""
-    errors.append(InputError("\(name)\(line): \(key)", expected: expected, found: found, remedy: remedy))
+    let place = line.map { ":\($0)" } ?? ""
+    reported.append(
+      (line ?? 0, InputError("\(name)\(place): \(key)", expected: expected, found: found, remedy: remedy)))
   }
 
   /// The values of a mapping under the known keys; any other key is an error with the nearest known one as suggestion.

@@ -5,8 +5,8 @@ extension SweepPlan {
   /// The training of an SAE in slices of steps, each from the checkpoint before it; empty for one that lies on disk.
   func training(of sae: ResolvedSweep.SAE) throws -> [TaskDefinition] {
     guard case .train(let plan) = sae.source else { return [] }
-    let harvests = try text.harvests(layer: sae.layer)
-    let slices = harvests.map { $0.output("activations") }
+    let harvest = try self.harvest(layer: sae.layer).slices
+    let slices = harvest.map { InputReference.output(task: $0, name: "activations") }
     let seconds = cost.trainingStep(batch: plan.batch, width: plan.width)
     var tasks: [TaskDefinition] = []
     for steps in plan.steps.slices(of: TaskCost.slice(unit: seconds, in: 10...2000)) {
@@ -15,7 +15,7 @@ extension SweepPlan {
         checkpoint: tasks.last?.output("checkpoint"))
       tasks.append(
         try TaskDefinition(
-          .trainSAE(work), dependencies: harvests.map(\.key) + (tasks.last.map { [$0.key] } ?? []), layer: sae.layer,
+          .trainSAE(work), dependencies: harvest + (tasks.last.map { [$0.key] } ?? []), layer: sae.layer,
           title:
             "train \(plan.width) features, layer \(sae.layer), steps \(steps.lowerBound)-\(steps.upperBound - 1)",
           estimate: seconds * Double(steps.count)))
@@ -63,21 +63,28 @@ extension SweepPlan {
       source = .file(file.digest)
       files.append(file)
     case .train:
-      let last = try training(of: sae).last
-      guard let last else { preconditionFailure("a trained SAE has at least one step") }
-      source = .trained(last.output("sae"))
-      dependencies.append(last.key)
+      let last = try memory.trained(sae) {
+        guard let last = try training(of: sae).last else {
+          preconditionFailure("an SAE is trained for a step at least")
+        }
+        return last.key
+      }
+      source = .trained(.output(task: last, name: "sae"))
+      dependencies.append(last)
     }
-    let (statistics, sample) = try text.statistics(layer: sae.layer)
+    let harvest = try self.harvest(layer: sae.layer)
+    let sample = harvest.slices[harvest.slices.count - 1]
+    dependencies += [harvest.statistics, sample]
     let work = DecomposeWork(
       sae: SAEReference(
         source: source, layer: sae.layer, width: sae.width, name: untrained ? "untrained-\(sae.name)" : sae.name,
         untrainedSeed: untrained ? sweep.seed : nil),
       model: sweep.model.reference, vectors: vectors, methods: methods, sparsities: sweep.sparsities,
-      statistics: statistics.output("statistics"), sample: sample.output("activations"),
+      statistics: .output(task: harvest.statistics, name: "statistics"),
+      sample: .output(task: sample, name: "activations"),
       coefficients: sweep.settings.coefficients, seed: sweep.seed)
     return try TaskDefinition(
-      .decompose(work), dependencies: dependencies + [statistics.key, sample.key], files: files, layer: sae.layer,
+      .decompose(work), dependencies: dependencies, files: files, layer: sae.layer,
       title: title, estimate: estimate)
   }
 }

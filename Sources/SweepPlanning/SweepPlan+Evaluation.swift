@@ -6,7 +6,9 @@ extension SweepPlan {
   func tasks(
     of group: VariantGroup, behaviour: ResolvedSweep.Behaviour, layer: Int
   ) throws -> [TaskDefinition] {
-    let stage = try VectorStage(behaviour, layer: layer, sweep, cost)
+    let stage = try memory.stage(behaviour, layer: layer) {
+      try VectorStage(behaviour, layer: layer, sweep, cost)
+    }
     var made: [TaskDefinition] = []
     if case .reconstruction(let sae, let method, let untrained) = group {
       // Without pairs there is nothing whose difference could be taken.
@@ -20,11 +22,11 @@ extension SweepPlan {
       of: group, stage: stage, behaviour: behaviour, layer: layer, decomposition: made.first)
     guard !resolved.variants.isEmpty else { return made }
     let statistics =
-      sweep.settings.unit == .activationNorm ? try text.statistics(layer: layer).task : nil
+      sweep.settings.unit == .activationNorm ? try harvest(layer: layer).statistics : nil
     let subject = EvaluationSubject(
       behaviour: behaviour, layer: layer, questions: .artifact(questions), variants: resolved.variants,
-      original: stage.original(withPairs: false), statistics: statistics?.output("statistics"),
-      dependencies: [stage.vectors.key] + resolved.dependencies + (statistics.map { [$0.key] } ?? []),
+      original: stage.original(withPairs: false), statistics: statistics.map { .output(task: $0, name: "statistics") },
+      dependencies: [stage.vectors.key] + resolved.dependencies + (statistics.map { [$0] } ?? []),
       title: "\(behaviour.name), layer \(layer), \(group.title)")
     let answers = try evaluation(of: subject)
     let effects = try sideEffects(of: subject)

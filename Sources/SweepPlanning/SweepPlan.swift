@@ -13,6 +13,7 @@ package struct SweepPlan: Sendable {
   let sweep: ResolvedSweep
   let cost: TaskCost
   let text: TextStage
+  let memory = PlanMemory()
   /// Where each layer's evaluation units begin, counted from the first one's; one more than there are layers.
   private let layerStarts: [Int]
   private let groups: [[VariantGroup]]
@@ -32,7 +33,7 @@ package struct SweepPlan: Sendable {
     text.slices.count + sweep.layers.count + sweep.saes.count + sweep.behaviours.count
   }
 
-  /// The tasks of unit `index`, dependencies first. Every unit is made from the sweep alone.
+  /// The tasks of unit `index`, dependencies first. Every unit follows from the sweep alone, whatever was asked for before.
   ///
   /// - Throws: `EncodingError`, for numbers that JSON can't hold.
   package func tasks(inUnit index: Int) throws -> [TaskDefinition] {
@@ -43,7 +44,10 @@ package struct SweepPlan: Sendable {
         + sweep.layers.map { try text.harvest(slice: index, layer: $0, sampling: sampling) }
     }
     index -= text.slices.count
-    if index < sweep.layers.count { return [try text.statistics(layer: sweep.layers[index]).task] }
+    if index < sweep.layers.count {
+      let layer = sweep.layers[index]
+      return [try text.statistics(layer: layer, slices: try harvest(layer: layer).slices)]
+    }
     index -= sweep.layers.count
     if index < sweep.saes.count { return try training(of: sweep.saes[index]) + inspections(of: sweep.saes[index]) }
     index -= sweep.saes.count

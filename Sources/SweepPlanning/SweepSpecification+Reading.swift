@@ -123,7 +123,7 @@ private struct SpecificationReader {
   }
 
   private func layers(_ node: Node) -> String? {
-    let parts = document.sequence(node).compactMap { document.text($0, "layers") }
+    let parts = document.values(node, "layers") { document.text($0, "layers") }
     return parts.isEmpty ? nil : parts.joined(separator: ",")
   }
 
@@ -138,7 +138,8 @@ private struct SpecificationReader {
     guard let path = document.text(document.required(values, "path", in: key, at: node), "\(key).path") else {
       return []
     }
-    let widths = values["widths"].map { document.values($0, "\(key).widths") { document.text($0, "\(key).widths") } } ?? []
+    let widths =
+      values["widths"].map { document.values($0, "\(key).widths") { document.text($0, "\(key).widths") } } ?? []
     let l0 = values["l0"].map { document.values($0, "\(key).l0") { document.text($0, "\(key).l0") } }
     if path.contains("{width}") && widths.isEmpty {
       document.report(node, "\(key).widths", expected: "widths for {width} in the path", found: "none")
@@ -213,7 +214,8 @@ private struct SpecificationReader {
     let chosen = sparsities(node, "steer.sparsity")
     for sparsity in chosen where !all.contains(sparsity) {
       document.report(
-        node, "steer.sparsity", expected: "some of decompose.sparsity (\(all.map(\.description).joined(separator: ", ")))",
+        node, "steer.sparsity",
+        expected: "some of decompose.sparsity (\(all.map(\.description).joined(separator: ", ")))",
         found: sparsity.description)
     }
     return chosen

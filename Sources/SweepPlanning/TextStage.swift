@@ -59,17 +59,22 @@ struct TextStage: Sendable {
       estimate: cost.blocks(layer + 1, tokens: Double(tokens)))
   }
 
-  /// The harvests of all slices of a layer, in order.
-  func harvests(layer: Int) throws -> [TaskDefinition] {
-    try slices.indices.map { try harvest(slice: $0, layer: layer, sampling: try sampling(slice: $0)) }
+  /// The layer's statistics over all slices, which are tasks of these keys.
+  func statistics(layer: Int, slices: [Digest]) throws -> TaskDefinition {
+    try TaskDefinition(
+      .statistics(StatisticsWork(layers: [layer], slices: slices.map { .output(task: $0, name: "activations") })),
+      dependencies: slices, layer: layer, title: "activation statistics of layer \(layer)", estimate: 1)
   }
+}
 
-  /// The layer's statistics, and the last slice: a sample of activations for whoever needs no more.
-  func statistics(layer: Int) throws -> (task: TaskDefinition, sample: TaskDefinition) {
-    let harvests = try harvests(layer: layer)
-    let task = try TaskDefinition(
-      .statistics(StatisticsWork(layers: [layer], slices: harvests.map { $0.output("activations") })),
-      dependencies: harvests.map(\.key), layer: layer, title: "activation statistics of layer \(layer)", estimate: 1)
-    return (task, harvests[harvests.count - 1])
+extension SweepPlan {
+  /// The keys of a layer's harvest. Its last slice serves as a sample for whoever needs no more.
+  func harvest(layer: Int) throws -> PlanMemory.LayerHarvest {
+    try memory.harvest(layer: layer) {
+      let slices = try text.slices.indices.map { slice in
+        try text.harvest(slice: slice, layer: layer, sampling: try text.sampling(slice: slice)).key
+      }
+      return .init(slices: slices, statistics: try text.statistics(layer: layer, slices: slices).key)
+    }
   }
 }

@@ -58,7 +58,8 @@ import Testing
       priority: 3
       """)
     let expected = [
-      #"sweep.yaml:2: modle: expected one of name, model"#, "did you mean model?", "sweep.yaml:1: model: expected this key",
+      #"sweep.yaml:2: modle: expected one of name, model"#, "did you mean model?",
+      "sweep.yaml:1: model: expected this key",
       #"sweep.yaml:3: activations.tokens: expected a whole number from 256"#, #"found "ten""#,
       #"sweep.yaml:5: behaviours[0]: expected extract (a contrast set) or vector (a finished one), found both"#,
       #"sweep.yaml:5: behaviours[0].name: expected letters"#, #"sweep.yaml:6: behaviours[1].limt"#,
@@ -71,6 +72,7 @@ import Testing
     ]
     for text in expected { #expect(found.contains { $0.contains(text) }, "\(text) in \(found)") }
     #expect(found.count == 17, "\(found)")
+    #expect(found.first?.hasPrefix("sweep.yaml:1:") == true && found.last?.hasPrefix("sweep.yaml:11:") == true)
   }
 
   @Test(arguments: [
@@ -132,12 +134,16 @@ import Testing
     ("decompose: {methods: [encode, encode]}", "decompose.methods: expected each value once"),
     ("decompose: {methods: []}", "decompose.methods: expected at least one"),
     ("decompose: {methods: [gradient-pursuit], sparsity: all}", "a number of atoms at which gradient-pursuit stops"),
-    ("decompose: {sparsity: [8, 16]}\nsteer: {sparsity: [32]}", "steer.sparsity: expected some of decompose.sparsity (8, 16)"),
+    (
+      "decompose: {sparsity: [8, 16]}\nsteer: {sparsity: [32]}",
+      "steer.sparsity: expected some of decompose.sparsity (8, 16)"
+    ),
     ("decompose: {methods: [encode]}\nsteer: {controls: [pair-difference-error]}", "pair-difference among"),
     ("saes: {path: \"a/{width}\"}", "saes[0].widths: expected widths for {width}"),
     ("saes: {path: a, train: {widths: 8}}", "train alone, or path"), ("saes: {widths: 8}", "saes[0].path"),
     ("saes: {train: {widths: 1}}", "saes[0].train.widths"), ("saes: {train: {steps: 5}}", "saes[0].train.widths"),
-    ("saes: {train: {widths: 8, learning_rate: -1}}", "a number above 0"), ("seed: -1", "seed: expected a whole number"),
+    ("saes: {train: {widths: 8, learning_rate: -1}}", "a number above 0"),
+    ("seed: -1", "seed: expected a whole number"),
     ("steer: {coefficients: [1, nan]}", "steer.coefficients"), ("steer: [1]", "steer: expected a mapping"),
     ("side_effects: {tokens: 100}", "side_effects.text: expected this key"), ("saes: ~", "saes[0]"),
     ("steer: {coefficients: \"0:1:0.00001\"}", "at most 10000 numbers"),

@@ -9,7 +9,8 @@ import Testing
     let resolution = try folder.resolve(exampleSweep)
     let sweep = resolution.sweep
     #expect(sweep.layers == [12, 15, 18])
-    #expect(sweep.activations == .text(Digest(of: String(repeating: "a", count: 120_000)), tokens: 100_000, context: 128))
+    #expect(
+      sweep.activations == .text(Digest(of: String(repeating: "a", count: 120_000)), tokens: 100_000, context: 128))
     #expect(sweep.behaviours[0].pairs == 200)
     #expect(sweep.behaviours[0].questionCount == 150)
     #expect(sweep.behaviours[1].vector == Digest(of: "vector"))
@@ -58,7 +59,10 @@ import Testing
 
   @Test func filesMustFitTheModel() throws {
     let folder = try FixtureFolder.example()
-    #expect(folder.resolveErrors(exampleSweep, inspector: FakeInspector(layers: 13)).contains { $0.contains("layers from 0 to 12") })
+    #expect(
+      folder.resolveErrors(exampleSweep, inspector: FakeInspector(layers: 13)).contains {
+        $0.contains("layers from 0 to 12")
+      })
     #expect(
       folder.resolveErrors(exampleSweep, inspector: FakeInspector(saeDimension: 2304))
         .contains { $0.contains("residual stream, d = 576, found d = 2304") })
@@ -66,10 +70,14 @@ import Testing
       folder.resolveErrors(exampleSweep, inspector: FakeInspector(saeLayer: 12))
         .contains { $0.contains("expected an SAE of layer 15, found one that says it is of layer 12") })
     #expect(
-      folder.resolveErrors(exampleSweep.replacing("[12, 15, 18]", with: "12-29")).contains { $0.contains("vector for layer 25") })
+      folder.resolveErrors(exampleSweep.replacing("[12, 15, 18]", with: "12-29")).contains {
+        $0.contains("vector for layer 25")
+      })
     #expect(
-      folder.resolveErrors(exampleSweep.replacing("extract: data/power/extract.json", with: "extract: data/neutral.txt"))
-        .contains { $0.contains("expected pairs") })
+      folder.resolveErrors(
+        exampleSweep.replacing("extract: data/power/extract.json", with: "extract: data/neutral.txt")
+      )
+      .contains { $0.contains("expected pairs") })
     #expect(
       folder.resolveErrors(exampleSweep.replacing("data/neutral.txt", with: "data/mine.json"))
         .contains { $0.contains("at least 16 tokens, found 2") })
@@ -83,7 +91,8 @@ import Testing
     let yaml = minimalSweep("saes: {path: sae.npz}")
     #expect(folder.resolveErrors(yaml).first?.contains("expected {layer} in the path") == true)
     #expect(try folder.resolve(yaml, inspector: FakeInspector(saeLayer: 2)).sweep.saes.map(\.layer) == [2])
-    #expect(folder.resolveErrors(yaml, inspector: FakeInspector(saeLayer: 5)).first?.contains("add 5 to layers") == true)
+    #expect(
+      folder.resolveErrors(yaml, inspector: FakeInspector(saeLayer: 5)).first?.contains("add 5 to layers") == true)
     let single = minimalSweep("saes: [{path: sae.npz}, {path: other/sae.npz}]", layers: "7")
     #expect(folder.resolveErrors(single).contains { $0.contains("\"sae.npz\" twice at layer 7") })
     #expect(try folder.resolve(minimalSweep("saes: {path: sae.npz}", layers: "7")).sweep.saes.map(\.layer) == [7])

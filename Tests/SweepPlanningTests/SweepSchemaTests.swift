@@ -54,7 +54,9 @@ import Testing
   /// The words of a property's `enum`, wherever below it.
   private func enumerated(_ property: [String: Any]) throws -> [String] {
     if let words = property["enum"] as? [String] { return words }
-    if let reference = property["$ref"] as? String { return try enumerated(try section(String(reference.dropFirst(8)))) }
+    if let reference = property["$ref"] as? String {
+      return try enumerated(try section(String(reference.dropFirst(8))))
+    }
     for choice in property["oneOf"] as? [[String: Any]] ?? [] {
       let words = try enumerated(choice)
       if !words.isEmpty { return words }
