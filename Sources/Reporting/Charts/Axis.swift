@@ -8,8 +8,9 @@ struct Axis: Sendable {
   let ticks: [Double]
   private let step: Double
 
-  /// A linear axis that covers all values; `rounded` widens it to the next ticks. Degenerate data get a unit of room.
-  init(covering values: [Double], ticks wanted: Int = 5, rounded: Bool = true) {
+  /// A linear axis that covers all values; `rounded` widens it to the next ticks, `padding` by a share of itself where there is
+  /// something beyond 0. Degenerate data get a unit of room.
+  init(covering values: [Double], ticks wanted: Int = 5, rounded: Bool = true, padding: Double = 0) {
     let finite = values.filter { $0.isFinite && abs($0) < 1e300 }
     var low = finite.min() ?? 0
     var high = finite.max() ?? 1
@@ -18,6 +19,8 @@ struct Axis: Sendable {
       let room = low == 0 ? 1 : abs(low) * 0.5
       (low, high) = (low - room, high + room)
     }
+    let room = (high - low) * padding
+    (low, high) = (low == 0 ? 0 : low - room, high == 0 ? 0 : high + room)
     let step = Self.niceStep((high - low) / Double(max(wanted, 1)))
     if rounded { (low, high) = (floor(low / step + 1e-9) * step, ceil(high / step - 1e-9) * step) }
     domain = low...high
@@ -70,5 +73,7 @@ struct Axis: Sendable {
   }
 
   /// A tick's label in percent, for axes of shares.
-  func percentLabel(_ tick: Double) -> String { Figure.typographic(Figure.fixed(tick * 100, step < 0.0099 ? 1 : 0)) + " %" }
+  func percentLabel(_ tick: Double) -> String {
+    Figure.typographic(Figure.fixed(tick * 100, step < 0.0099 ? 1 : 0)) + " %"
+  }
 }

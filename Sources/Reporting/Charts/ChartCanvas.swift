@@ -1,7 +1,7 @@
 /// The frame of all charts: an SVG that fills its column, a title for people who can't see it, text that fits.
 struct ChartCanvas {
   /// All charts are so wide, in their own units: about two thirds of a column on a desk, a whole one on a phone.
-  static let width = 560.0
+  static let width = 500.0
 
   /// Describes the chart in a sentence, for screen readers.
   var title: String
@@ -45,9 +45,9 @@ struct ChartCanvas {
   static func width(of text: String) -> Double {
     text.reduce(0) { sum, character in
       switch character {
-      case "i", "j", "l", "I", ".", ",", ":", ";", "'", "|", " ", "t", "f", "r", "-", "(", ")": sum + 4.6
-      case "m", "w", "M", "W", "%": sum + 10.8
-      default: sum + (DisplayWidth.of(character) == 2 ? 13 : 7.3)
+      case "i", "j", "l", "I", ".", ",", ":", ";", "'", "|", " ", "t", "f", "r", "-", "(", ")": sum + 5.2
+      case "m", "w", "M", "W", "%": sum + 12.6
+      default: sum + (DisplayWidth.of(character) == 2 ? 13.5 : 8.3)
       }
     }
   }
@@ -77,7 +77,8 @@ struct ChartCanvas {
         group = (before.first, count, centre)
       }
       let half = spacing * Double(group.count - 1) / 2
-      group.centre = min(max(group.centre, range.lowerBound + half), max(range.upperBound - half, range.lowerBound + half))
+      group.centre = min(
+        max(group.centre, range.lowerBound + half), max(range.upperBound - half, range.lowerBound + half))
       groups.append(group)
     }
     var result = wanted

@@ -44,7 +44,8 @@ struct DotPlot {
     let left = labelWidth + (subWidth > 0 ? subWidth + 10 : 0) + 16
     let right = ChartCanvas.width - textWidth - 16
     let bounds = rows.flatMap { row in
-      [row.value] + (row.interval.map { [max($0.lowerBound, limits.lowerBound), min($0.upperBound, limits.upperBound)] } ?? [])
+      [row.value]
+        + (row.interval.map { [max($0.lowerBound, limits.lowerBound), min($0.upperBound, limits.upperBound)] } ?? [])
     }
     let axis = Axis(covering: bounds + marks.map(\.value), ticks: 6)
     let headings = Double(groups.count { !$0.heading.isEmpty }) * Self.headingHeight
@@ -72,7 +73,8 @@ struct DotPlot {
         if index == 0 { canvas.text(ChartCanvas.fitted(group.label, to: 194), x: 0, y: middle + 4.5) }
         canvas.text(row.label, x: left - 10, y: middle + 4.5, anchor: .end, style: "t m")
         draw(row, y: middle, px: px, on: &canvas)
-        canvas.text(row.text, x: ChartCanvas.width, y: middle + 4.5, anchor: .end, style: row.isHollow ? "t m n" : "t n")
+        canvas.text(
+          row.text, x: ChartCanvas.width, y: middle + 4.5, anchor: .end, style: row.isHollow ? "t m n" : "t n")
         y += Self.rowHeight
       }
       y += Self.gap

@@ -25,8 +25,9 @@ struct Histogram {
     let positive = values.filter { $0 > 0 }
     let (low, high) = (positive.min() ?? 1, values.max() ?? 1)
     // A vector's norm and its reconstruction's are often decades apart.
-    let axis = high / low > 25 ? Axis(logarithmicFrom: low * 0.8, to: high * 1.25) : Axis(covering: values + [0], ticks: 8)
-    let right = ChartCanvas.width - 8
+    let axis =
+      high / low > 25 ? Axis(logarithmicFrom: low * 0.8, to: high * 1.25) : Axis(covering: values + [0], ticks: 7)
+    let right = ChartCanvas.width - 18
     let top = 8 + Double(placed.count) * Self.markerHeight
     let bottom = top + Self.plotHeight
     var canvas = ChartCanvas(title: title, height: bottom + 46)
@@ -49,7 +50,9 @@ struct Histogram {
     }
     canvas.text(xLabel, x: (Self.left + right) / 2, y: bottom + 39, anchor: .middle)
     canvas.text(yLabel, x: 14, y: (top + bottom) / 2, anchor: .middle, rotated: true)
-    for (row, marker) in placed.enumerated() { draw(marker, row: row, x: px(marker.value), bottom: bottom, on: &canvas) }
+    for (row, marker) in placed.enumerated() {
+      draw(marker, row: row, x: px(marker.value), bottom: bottom, on: &canvas)
+    }
     return canvas.render()
   }
 

@@ -44,11 +44,13 @@ struct LinePlot {
     let shown = series.filter { !$0.points.isEmpty }
     let points = shown.flatMap(\.points)
     let labels = shown.map(\.label) + (region.map { [$0.label] } ?? [])
-    let room = min(max(labels.map { ChartCanvas.width(of: $0) }.max() ?? 0, 40), 170)
-    let bounds = points.flatMap { [$0.y - $0.error, $0.y + $0.error] } + (region?.points.flatMap { [$0.low, $0.high] } ?? [])
+    let room = min(max(labels.map { ChartCanvas.width(of: $0) }.max() ?? 0, 40), 165)
+    let bounds =
+      points.flatMap { [$0.y - $0.error, $0.y + $0.error] } + (region?.points.flatMap { [$0.low, $0.high] } ?? [])
     let frame = Frame(
-      x: Axis(covering: points.map(\.x) + (region?.points.map(\.x) ?? []), ticks: 8, rounded: false),
-      y: Axis(covering: bounds + [0]), right: ChartCanvas.width - room - 26, bottom: bottom)
+      x: Axis(covering: points.map(\.x) + (region?.points.map(\.x) ?? []), ticks: 5, rounded: false),
+      y: Axis(covering: bounds + [0], ticks: 6, rounded: false, padding: 0.04), right: ChartCanvas.width - room - 24,
+      bottom: bottom)
     var canvas = ChartCanvas(title: title, height: Self.height)
     drawFrame(frame, on: &canvas)
     if let region { draw(region, frame, on: &canvas) }
@@ -97,7 +99,8 @@ struct LinePlot {
     canvas.add("<polyline class=\"\(weight) c-\(series.style.color)\"\(dash) points=\"\(path(places))\"/>")
     guard places.count <= 25 else { return }
     for (x, y) in places {
-      canvas.add("<circle class=\"dot c-\(series.style.color)\" cx=\"\(x)\" cy=\"\(y)\" r=\"\(series.isMain ? 3.2 : 2.4)\"/>")
+      canvas.add(
+        "<circle class=\"dot c-\(series.style.color)\" cx=\"\(x)\" cy=\"\(y)\" r=\"\(series.isMain ? 3.2 : 2.4)\"/>")
     }
   }
 

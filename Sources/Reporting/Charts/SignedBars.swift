@@ -17,7 +17,7 @@ struct SignedBars {
 
   func render() -> Markup {
     let columns = columns.filter { $0.value.isFinite }.sorted { $0.value > $1.value }
-    let axis = Axis(covering: columns.map(\.value) + [0], ticks: 4)
+    let axis = Axis(covering: columns.map(\.value) + [0], ticks: 5, rounded: false, padding: 0.04)
     var canvas = ChartCanvas(title: title, height: Self.height)
     func py(_ value: Double) -> Double { Self.bottom - axis.position(value) * (Self.bottom - Self.top) }
     for tick in axis.ticks {

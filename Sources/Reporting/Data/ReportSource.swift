@@ -241,7 +241,8 @@ extension NormHistogram {
       var counts: [Double]
     }
     guard let stored = try? JSONDecoder().decode(Stored.self, from: Data(json.utf8)), !stored.counts.isEmpty,
-      stored.edges.count == stored.counts.count + 1, zip(stored.edges, stored.edges.dropFirst()).allSatisfy({ $0 < $1 }),
+      stored.edges.count == stored.counts.count + 1,
+      zip(stored.edges, stored.edges.dropFirst()).allSatisfy({ $0 < $1 }),
       (stored.edges + stored.counts).allSatisfy(\.isFinite), stored.counts.allSatisfy({ $0 >= 0 })
     else { return nil }
     edges = stored.edges

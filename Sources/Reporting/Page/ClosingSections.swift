@@ -12,7 +12,8 @@ extension HTMLReport {
     let table = HTMLTable(
       columns: [
         .text("SAE"), .number("layer"), .number("features"), .text("kind"), .text("origin"),
-        .number("explained variance", "of held-out activations"), .number("L0", "mean number of active features of a token"),
+        .number("explained variance", "of held-out activations"),
+        .number("L0", "mean number of active features of a token"),
         .number("dead", "share of features that never fire"), .number("tokens"), .number("steps"), .text("digest"),
       ],
       rows: data.saes.map { sae in
@@ -49,10 +50,11 @@ extension HTMLReport {
         .number("anti-steerable", "share of questions whose slope is negative"),
         .number("rho", "Spearman's rank correlation of the mean curve"), .number("questions"), .number("L0"),
         .number("cosine", "of original and reconstruction"), .number("relative error"), .number("norm ratio"),
-      ], rows: rows.prefix(Self.scoreRows).map { Self.scoreRow($0, $1) })
+      ], rows: rows.prefix(Self.scoreRows).map { Self.scoreRow($0, $1) }, isDense: true)
     let cut: Markup =
       rows.count > Self.scoreRows
-      ? "<p class=\"note\">The first \(Self.scoreRows) of \(rows.count) rows; <code>steerscope export</code> writes all.</p>" : ""
+      ? "<p class=\"note\">The first \(Self.scoreRows) of \(rows.count) rows; <code>steerscope export</code> writes all.</p>"
+      : ""
     return """
       <section><details><summary><h2>All scores <small>\(rows.count) rows</small></h2></summary>
       \(cut)\(table.render())</details></section>
@@ -101,9 +103,14 @@ extension HTMLReport {
   private var facts: Markup {
     let summary = data.summary
     var entries: [(String, Markup)] = [
-      ("sweep", "\(summary.name), <code>\(summary.id.text)</code>, \(summary.state.rawValue.replacing("_", with: " "))"),
+      (
+        "sweep", "\(summary.name), <code>\(summary.id.text)</code>, \(summary.state.rawValue.replacing("_", with: " "))"
+      ),
       ("digest of the sweep", "<code>\(summary.digest.hex)</code>"),
-      ("submitted, ended", "\(Figure.moment(summary.submittedAt)); \(summary.endedAt.map { Figure.moment($0) } ?? "not yet")"),
+      (
+        "submitted, ended",
+        "\(Figure.moment(summary.submittedAt)); \(summary.endedAt.map { Figure.moment($0) } ?? "not yet")"
+      ),
     ]
     for model in data.models {
       let size = model.parameters.map { ", \(Figure.count($0)) weights" } ?? ""
@@ -114,7 +121,10 @@ extension HTMLReport {
     if let seed = data.seed { entries.append(("seed", "\(seed)")) }
     let settings = data.settings
     entries.append(
-      ("steering", "positions: \(settings.positions), score: \(settings.score), unit of the coefficient: \(settings.unit)"))
+      (
+        "steering",
+        "positions: \(settings.positions), score: \(settings.score), unit of the coefficient: \(settings.unit)"
+      ))
     entries.append(("numerics version", "\(summary.numericsVersion)"))
     for program in data.programs {
       let threads = program.threads.map { ", \($0) thread\($0 == 1 ? "" : "s")" } ?? ""

@@ -15,7 +15,9 @@ struct CodeCharts {
     var markers: [Histogram.Marker] = []
     if let vector {
       markers.append(
-        .init(label: "steering vector: \(Figure.significant(vector))", value: vector, style: SeriesStyle(color: "original")))
+        .init(
+          label: "steering vector: \(Figure.significant(vector))", value: vector, style: SeriesStyle(color: "original"))
+      )
       for row in norms(vector: vector) { markers.append(row) }
     }
     let plot = Histogram(
@@ -93,10 +95,12 @@ struct CodeCharts {
         " \(Figure.count(l0)) features are active for the vector"
           + (trained.zeroL0.map { ", \(Figure.count($0)) for zero." } ?? ".")
       } ?? ""
-    let baseline = untrained == nil ? "" : " The untrained dictionary is the baseline: what it shows, too, is not learned."
+    let baseline =
+      untrained == nil ? "" : " The untrained dictionary is the baseline: what it shows, too, is not learned."
     return HTMLReport.figure(
       "Is it the vector that speaks, or the bias?",
-      "What the encoder's code of the vector shares with its code of the zero vector.\(counts)\(baseline)", plot.render())
+      "What the encoder's code of the vector shares with its code of the zero vector.\(counts)\(baseline)",
+      plot.render())
   }
 
   // MARK: Signs

@@ -59,7 +59,9 @@ package struct HTMLReport: Sendable {
     if !layers.isEmpty {
       facts.append((layers.count == 1 ? "layer " : "layers ") + enumeration(layers.map(String.init)))
     }
-    if let questions { facts.append("\(Figure.count(questions)) test question\(questions == 1 ? "" : "s") a behaviour") }
+    if let questions {
+      facts.append("\(Figure.count(questions)) test question\(questions == 1 ? "" : "s") a behaviour")
+    }
     facts.append("sweep \(data.summary.id)")
     return """
       <header>

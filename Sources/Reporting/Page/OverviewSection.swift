@@ -10,7 +10,8 @@ extension HTMLReport {
         .number("encoder keeps", "faithfulness of the method encode at matched norm"),
         .number("zero vector", "faithfulness of the zero vector's reconstruction"),
         .number("best other method", "the other method with the highest faithfulness, at its best sparsity"),
-        .number("also active for zero", "share of the encoder's active features that are active for the zero vector too"),
+        .number(
+          "also active for zero", "share of the encoder's active features that are active for the zero vector too"),
         .number("untrained", "the same for a dictionary that has learned nothing"),
       ], rows: rows)
     return "<section>\n<h2>At a glance</h2>\n\(table.render())\(layerPlots)</section>\n"
@@ -42,7 +43,8 @@ extension HTMLReport {
     let figures = names.prefix(12).compactMap { name -> Markup? in
       let findings = verdict.cases.map(\.finding).filter { $0.key.behaviour == name }
       guard findings.count >= 3 else { return nil }
-      return Self.figure("\(name) by layer", "Slopes at matched norm; bands: ± one standard error.", layerPlot(name, findings))
+      return Self.figure(
+        "\(name) by layer", "Slopes at matched norm; bands: ± one standard error.", layerPlot(name, findings))
     }
     return figures.isEmpty ? "" : "<div class=\"grid\">\(figures)</div>\n"
   }
@@ -69,7 +71,8 @@ extension HTMLReport {
       series("best other method", SeriesStyle(color: "signed")) { kept($0, \.others.first) },
     ]
     return LinePlot(
-      title: "Slopes of \(name) over layers", xLabel: "layer", yLabel: "slope, nats per unit", series: lines, region: nil
+      title: "Slopes of \(name) over layers", xLabel: "layer", yLabel: "slope, nats per unit", series: lines,
+      region: nil
     ).render()
   }
 

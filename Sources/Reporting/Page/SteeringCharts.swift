@@ -64,7 +64,9 @@ struct SteeringCharts {
     let names = Set(results.curves.map(\.variant).filter { $0.name.hasPrefix("random-") })
     guard !names.isEmpty else { return nil }
     var values: [Double: [Double]] = [:]
-    for variant in names { for point in points(of: variant, errors: [:]) { values[point.x, default: []].append(point.y) } }
+    for variant in names {
+      for point in points(of: variant, errors: [:]) { values[point.x, default: []].append(point.y) }
+    }
     let region = values.sorted { $0.key < $1.key }.map { entry in
       let values = entry.value
       return (x: entry.key, low: values.min() ?? 0, high: values.max() ?? 0)
@@ -97,7 +99,8 @@ struct SteeringCharts {
 
   var whyNoFaithfulness: String {
     section.verdict.finding.original?.slope != nil && !section.verdict.finding.steers
-      ? "faithfulness (the original's own slope is not told apart from 0)" : "faithfulness (no reconstruction was steered with)"
+      ? "faithfulness (the original's own slope is not told apart from 0)"
+      : "faithfulness (no reconstruction was steered with)"
   }
 
   /// A dot plot for each dictionary, at most four.
@@ -107,11 +110,13 @@ struct SteeringCharts {
       let groups = methods(sae) + baselines(sae)
       guard groups.contains(where: { $0.heading.isEmpty && !$0.rows.isEmpty }) else { return nil }
       let plot = DotPlot(
-        title: "Faithfulness by method and sparsity, SAE \(sae)", xLabel: "share of the original's slope", groups: groups,
+        title: "Faithfulness by method and sparsity, SAE \(sae)", xLabel: "share of the original's slope",
+        groups: groups,
         marks: [.init(value: 0, label: "none"), .init(value: 1, label: "all of it")])
       return HTMLReport.figure(
         names.count == 1 ? "How much is kept, by method" : "How much is kept: \(sae)",
-        "Slope / the original's, with 95 % intervals; the grey numbers are sparsities. Hollow: baselines.", plot.render())
+        "Slope / the original's, with 95 % intervals; the grey numbers are sparsities. Hollow: baselines.",
+        plot.render())
     }
   }
 
@@ -144,7 +149,9 @@ struct SteeringCharts {
     let untrained = results.untrained(of: sae, norm: section.norm)
     for method in Set(untrained.compactMap(\.variant.method)).sorted(by: MethodAppearance.precedes) {
       let name = "untrained " + MethodAppearance.label(method: method, sparsity: nil)
-      add(name, untrained.filter { $0.variant.method == method }
+      add(
+        name,
+        untrained.filter { $0.variant.method == method }
           .sorted { sparsityOrder($0.variant.sparsity) < sparsityOrder($1.variant.sparsity) })
     }
     add("shuffled labels", Array(results.controls("shuffled-").prefix(1)))
@@ -176,10 +183,12 @@ struct SteeringCharts {
     }.filter { !$0.points.isEmpty }
     guard !series.isEmpty else { return nil }
     let plot = LinePlot(
-      title: "Side effects on neutral text", xLabel: xLabel, yLabel: "cross-entropy change, nats a token", series: series,
+      title: "Side effects on neutral text", xLabel: xLabel, yLabel: "cross-entropy change, nats a token",
+      series: series,
       region: nil)
     return HTMLReport.figure(
       "Does it break the model?",
-      "How much worse the steered model predicts neutral text: steering by breaking the model shows here.", plot.render())
+      "How much worse the steered model predicts neutral text: steering by breaking the model shows here.",
+      plot.render())
   }
 }

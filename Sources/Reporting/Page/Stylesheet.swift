@@ -23,7 +23,7 @@ enum Stylesheet {
     small{font-size:.75em;font-weight:400;color:var(--muted)}
     p{margin:.4rem 0 .8rem;max-width:76ch}
     .kicker{margin:0;color:var(--muted);text-transform:uppercase;letter-spacing:.09em;font-size:.78rem}
-    .facts{color:var(--muted);margin-bottom:1.3rem}
+    .facts{max-width:none;color:var(--muted);margin-bottom:1.3rem}
     .verdict{border-left:5px solid var(--encode);background:var(--card);padding:1rem 1.3rem .5rem;border-radius:0 8px 8px 0;
     box-shadow:0 1px 3px rgba(0,0,0,.08)}
     .verdict h2{font-size:.85rem;text-transform:uppercase;letter-spacing:.09em;color:var(--muted);margin:0}
@@ -39,7 +39,7 @@ enum Stylesheet {
     h2 .badge{font-size:.62em;vertical-align:.25em}
     .badge.lost{background:var(--lost);color:var(--lost-ink)}.badge.weakened{background:var(--weak);color:var(--weak-ink)}
     .badge.kept{background:var(--kept);color:var(--kept-ink)}.badge.open{background:var(--open);color:var(--open-ink)}
-    .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:1.1rem;margin-top:1rem;align-items:start}
+    .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:1.1rem;margin-top:1rem;align-items:stretch}
     figure{margin:0;background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:.9rem 1rem 1rem;min-width:0}
     .wide{grid-column:1/-1}
     figcaption{font-size:.88rem;line-height:1.45;margin-bottom:.7rem}
@@ -50,7 +50,7 @@ enum Stylesheet {
     th,td{text-align:left;padding:.38rem .7rem .38rem 0;border-bottom:1px solid var(--rule);vertical-align:top}
     th{color:var(--muted);font-weight:600;vertical-align:bottom}
     td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-    td.n{white-space:nowrap}
+    td.n,.dense td,.dense th{white-space:nowrap}td.n,th.n{padding-right:1rem}
     td:last-child,th:last-child{padding-right:0}
     .m{color:var(--muted)}.yes{color:var(--negative);font-weight:600}
     code,pre{font:.9em/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
@@ -75,8 +75,8 @@ enum Stylesheet {
     .track{fill:var(--grid)}.fill{fill:var(--c);opacity:.9}.outline{fill:var(--c);fill-opacity:.22;stroke:var(--c);stroke-width:1.2}
     \(colors)
     @media (max-width:600px){main{padding:1.2rem .8rem 3rem}h1{font-size:1.6rem}.verdict p{font-size:1.08rem}
-    figure{padding:.7rem .6rem}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}.t{font-size:14.5px}}
-    @media print{body{font-size:11pt;background:#fff}main{max-width:none;padding:0}.verdict,figure{box-shadow:none}
+    figure{padding:.7rem .6rem}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}.t{font-size:13.5px}}
+    @media print{details::details-content{content-visibility:visible;height:auto}body{font-size:11pt;background:#fff}main{max-width:none;padding:0}.verdict,figure{box-shadow:none}
     figure,tr{break-inside:avoid}.howto{break-inside:avoid}a{color:inherit;text-decoration:none}}
 
     """

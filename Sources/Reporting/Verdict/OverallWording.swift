@@ -25,7 +25,7 @@ struct OverallWording {
   private func steers(_ count: Int, of total: Int) -> String {
     if total == 1 { return "The steering vector steers the model." }
     return count == total
-      ? "All \(total) steering vectors steer the model."
+      ? "\(total == 2 ? "Both" : "All \(total)") steering vectors steer the model."
       : "\(count) of \(total) steering vectors steer\(count == 1 ? "s" : "") the model; the rest of this is about "
         + (count == 1 ? "it." : "those.")
   }
@@ -41,15 +41,18 @@ struct OverallWording {
       sentence += "it keeps \(VerdictWording.range(shares)) of its effect."
     } else {
       sentence += "they keep \(VerdictWording.range(shares)) of their effect"
-      sentence += lost == 0 ? "." : lost == read.count ? ", less than half every time." : ": less than half in \(lost)."
+      sentence +=
+        lost == 0
+        ? "." : lost == read.count ? ", less than half every time." : ": less than half in \(lost) of \(read.count)."
     }
     let overlaps = read.compactMap { $0.headline?.overlap }
     guard !overlaps.isEmpty else { return [sentence] }
     let possessive = read.count == 1 ? "its" : "their"
-    return [
-      sentence,
-      "\(VerdictWording.range(overlaps)) of \(possessive) active features are active for the zero vector too.",
-    ]
+    let untrained = read.compactMap { $0.headline?.untrainedOverlap }
+    let baseline =
+      untrained.isEmpty ? "" : " (a dictionary that has learned nothing: \(VerdictWording.range(untrained)))"
+    let range = VerdictWording.range(overlaps)
+    return [sentence, "\(range) of \(possessive) active features are active for the zero vector too\(baseline)."]
   }
 
   private func alternatives(_ steering: [CaseFinding]) -> [String] {
@@ -67,14 +70,18 @@ struct OverallWording {
     }
     let second = means.dropFirst().first { $0.mean > 0.5 }
     let also = second.map { ", \($0.method) \(VerdictWording.range(complete[$0.method] ?? []))" } ?? ""
-    return ["The vector is not lost on the dictionary, though: \(best.method) keeps \(VerdictWording.range(values))\(also)."]
+    return [
+      "Other methods do better: \(best.method) keeps \(VerdictWording.range(values))\(also)."
+    ]
   }
 
   private var unfinished: [String] {
     let parked = data.taskCounts[.parked] ?? 0
     let open = [TaskState.blocked, .ready, .queued, .running].reduce(0) { $0 + (data.taskCounts[$1] ?? 0) }
     var sentences: [String] = []
-    if open > 0 { sentences.append("The sweep has not ended (\(Figure.count(open)) tasks are open): all this may change.") }
+    if open > 0 {
+      sentences.append("The sweep has not ended (\(Figure.count(open)) tasks are open): all this may change.")
+    }
     if parked > 0 {
       sentences.append("\(Figure.count(parked)) task\(parked == 1 ? " has" : "s have") failed, so results are missing.")
     }

@@ -36,7 +36,8 @@ struct VerdictWording {
     }
     let measured = "slope \(Figure.measured(slope, error: row.error)) \(slopeUnit)"
     guard let errors = finding.standardErrors else {
-      return "The original was tested on \(row.questions == 1 ? "one question" : "too few questions") only (\(measured)): "
+      return
+        "The original was tested on \(row.questions == 1 ? "one question" : "too few questions") only (\(measured)): "
         + "there is no interval, so whether it steers is open."
     }
     let distance = "\(Figure.fixed(abs(errors), 1)) standard errors"
@@ -65,11 +66,11 @@ struct VerdictWording {
       sentences.append("Read through the encoder of \(dictionaries.count) SAEs, \(range) of that is left \(norm).")
       sentences.append("The most is lost through \(headline.sae):")
     }
-    let kept = Self.kept(encode.share)
     let cut = encode.sparsity == "all" ? "" : " (its \(encode.sparsity) largest features)"
-    let reading = "Read through the encoder\(cut), \(kept) \(norm)"
-    let zero = headline.zeroVector.map { ", the zero vector's reconstruction alone gives \(Self.percent($0))" } ?? ""
-    let sentence = reading + zero + "."
+    let zero = headline.zeroVector.map { "the zero vector's reconstruction alone gives \(Self.percent($0))" }
+    let asides = [encode.share.isBeyondZero ? nil : "not told apart from 0", zero].compactMap { $0 }
+    let aside = asides.isEmpty ? "" : " (\(asides.joined(separator: "; ")))"
+    let sentence = "Read through the encoder\(cut), \(Self.kept(encode.share)) \(norm)\(aside)."
     if let last = sentences.last, last.hasSuffix(":") {
       sentences[sentences.count - 1] = last + " r" + sentence.dropFirst()
     } else {
@@ -135,7 +136,8 @@ struct VerdictWording {
     guard let headline = finding.headline, let encode = headline.encode?.share, let zero = headline.zeroVector,
       encode.value > 0, zero.value >= encode.value
     else { return nil }
-    return "The zero vector's reconstruction does at least as much as the encoder's reading of the vector: what is left "
+    return
+      "The zero vector's reconstruction does at least as much as the encoder's reading of the vector: what is left "
       + "is the bias, not the vector."
   }
 
@@ -152,13 +154,12 @@ struct VerdictWording {
 
   private static func percent(_ share: Share) -> String { Figure.percent(share.value) }
 
-  /// `15 % of that is left`, `nothing of that is left (2 %)`.
+  /// `15 % of that is left`, `nothing of that is left (-2 %)`.
   private static func kept(_ share: Share) -> String {
     if share.value < 0 {
       return share.isBeyondZero
-        ? "it turns round (\(percent(share)) of it)" : "nothing of that is left (\(percent(share)), not different from 0)"
+        ? "it turns round: \(percent(share)) of that" : "nothing of that is left (\(percent(share)))"
     }
-    if share.error != nil, !share.isBeyondZero { return "\(percent(share)) of that is left, not different from 0," }
     return "\(percent(share)) of that is left"
   }
 
