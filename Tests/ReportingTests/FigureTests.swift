@@ -51,6 +51,7 @@ struct FigureTests {
       Figure.typographic("-0.5 to -3 (-1), pair-difference l0-83 1e-07")
         == "−0.5 to −3 (−1), pair-difference l0-83 1e−07")
     #expect(Figure.typographic("-") == "–")
+    #expect(Figure.typographic("86 % of") == "86\u{A0}% of")
   }
 
   @Test func listsInWords() {

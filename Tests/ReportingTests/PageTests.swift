@@ -16,15 +16,18 @@ struct PageTests {
     return try await ReportData(reading: sweep.store, sweep: id)
   }
 
+  /// Keeps a page to look at: STEERSCOPE_REPORT_SAMPLES=FOLDER swift test --filter PageTests
+  private static func keep(_ page: String, as name: String) throws {
+    guard let folder = ProcessInfo.processInfo.environment["STEERSCOPE_REPORT_SAMPLES"] else { return }
+    try Data(page.utf8).write(to: URL(fileURLWithPath: folder).appending(path: name))
+  }
+
   private static let all = [FakeSweep.powerSeeking, FakeSweep.sentiment]
 
   @Test func aSweepBecomesAPageThatNeedsNothingElse() async throws {
     let data = try await Self.data(Self.all, FakeSweep.realistic(), document: "name: x # <script>alert(1)</script>\n")
     let page = HTMLReport(data, programVersion: "1.0.0").render()
-    // To look at: STEERSCOPE_REPORT_SAMPLE=page.html swift test --filter PageTests
-    if let path = ProcessInfo.processInfo.environment["STEERSCOPE_REPORT_SAMPLE"] {
-      try Data(page.utf8).write(to: URL(fileURLWithPath: path))
-    }
+    try Self.keep(page, as: "quickstart.html")
     #expect(page == HTMLReport(data, programVersion: "1.0.0").render())
     for heading in [
       "Verdict", "At a glance", "Does it still steer?", "How much is kept, by method",
@@ -73,6 +76,37 @@ struct PageTests {
     #expect(text.hasSuffix("\n"))
   }
 
+  @Test func layersAndDictionariesAreShownSideBySide() async throws {
+    var behaviour = FakeSweep.powerSeeking
+    var results: [(kind: TaskKind, result: TaskResult)] = []
+    for (layer, strength) in [(6, 0.02), (10, 0.12), (14, 0.26), (18, 0.21)] {
+      behaviour.original = strength
+      for (kind, result) in FakeSweep.realistic([behaviour]) {
+        for sae in ["16k/l0-83", "65k/l0-20"] where kind != .vectors && kind != .statistics || sae == "16k/l0-83" {
+          var rows = result.rows
+          for index in rows.indices {
+            rows[index].cells["layer"] = .integer(layer)
+            for column in ["sae", "name"] {
+              guard case .text(let name)? = rows[index].cells[column], name.hasSuffix("trained-1024") else { continue }
+              rows[index].cells[column] = .text(name.hasPrefix("untrained") ? "untrained-\(sae)" : sae)
+            }
+          }
+          // What belongs to no SAE comes once.
+          if sae != "16k/l0-83" { rows.removeAll { $0.cells["sae"] == .null } }
+          results.append((kind, TaskResult(rows: rows)))
+        }
+      }
+    }
+    let data = try await Self.data([behaviour], results)
+    let page = HTMLReport(data, programVersion: "1").render()
+    try Self.keep(page, as: "layers.html")
+    #expect(data.cases.map(\.key.layer) == [6, 10, 14, 18])
+    #expect(page.contains("power-seeking by layer"))
+    #expect(page.contains("How much is kept: 16k/l0-83") && page.contains("How much is kept: 65k/l0-20"))
+    #expect(page.contains("does not steer"))
+    #expect(Verdict(data).overall[0] == "3 of 4 steering vectors steer the model; the rest of this is about those.")
+  }
+
   @Test func aSweepWithoutResultsSaysSo() async throws {
     let data = try await Self.data([FakeSweep.powerSeeking], [])
     #expect(Verdict(data).overall == ["There are no results yet."])
@@ -88,6 +122,7 @@ struct PageTests {
       behaviour, Variant("original"), slope: 0.3, error: nil, questions: 1, coefficients: [1], sideEffects: false)
     let data = try await Self.data([behaviour], [(.score, TaskResult(rows: rows))])
     let page = HTMLReport(data, programVersion: "1").render()
+    try Self.keep(page, as: "one-question.html")
     #expect(page.contains("No SAE was applied to this vector."))
     #expect(page.contains("Not shown: faithfulness"))
     #expect(page.contains("activation norms; overlap with the zero vector"))

@@ -61,7 +61,7 @@ struct VerdictTests {
 
   @Test func oneQuestionMakesNoInterval() {
     let words = words([slope(Variant("original"), 0.5, error: nil, original: nil, questions: 1)])
-    #expect(words.badge == "not measured")
+    #expect(words.badge == "too few questions")
     #expect(words.sentences[0].contains("one question only (slope 0.500"))
   }
 

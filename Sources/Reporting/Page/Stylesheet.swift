@@ -39,7 +39,7 @@ enum Stylesheet {
     h2 .badge{font-size:.62em;vertical-align:.25em}
     .badge.lost{background:var(--lost);color:var(--lost-ink)}.badge.weakened{background:var(--weak);color:var(--weak-ink)}
     .badge.kept{background:var(--kept);color:var(--kept-ink)}.badge.open{background:var(--open);color:var(--open-ink)}
-    .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:1.1rem;margin-top:1rem;align-items:stretch}
+    .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,460px),1fr));gap:1.1rem;margin-top:1rem;align-items:stretch}
     figure{margin:0;background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:.9rem 1rem 1rem;min-width:0}
     .wide{grid-column:1/-1}
     figcaption{font-size:.88rem;line-height:1.45;margin-bottom:.7rem}
@@ -75,7 +75,7 @@ enum Stylesheet {
     .track{fill:var(--grid)}.fill{fill:var(--c);opacity:.9}.outline{fill:var(--c);fill-opacity:.22;stroke:var(--c);stroke-width:1.2}
     \(colors)
     @media (max-width:600px){main{padding:1.2rem .8rem 3rem}h1{font-size:1.6rem}.verdict p{font-size:1.08rem}
-    figure{padding:.7rem .6rem}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}.t{font-size:13.5px}}
+    figure{padding:.7rem .6rem}table{font-size:.8rem}th,td,td.n,th.n{padding-right:.55rem}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}.t{font-size:13.5px}}
     @media print{details::details-content{content-visibility:visible;height:auto}body{font-size:11pt;background:#fff}main{max-width:none;padding:0}.verdict,figure{box-shadow:none}
     figure,tr{break-inside:avoid}.howto{break-inside:avoid}a{color:inherit;text-decoration:none}}
 
