@@ -66,7 +66,7 @@ struct PageTests {
         "Both steering vectors steer the model.",
         "Read through the SAE's encoder and rebuilt at the same norm, they keep 15 to 79 % of their effect: "
           + "less than half in 1 of 2.",
-        "50 to 86 % of their active features are active for the zero vector too "
+        "Of their active features 50 to 86 % are active for the zero vector too "
           + "(a dictionary that has learned nothing: 86 %).",
         "Other methods do better: pair-difference keeps 92 %, gradient-pursuit-signed 84 to 90 %.",
       ])

@@ -114,7 +114,9 @@ extension HTMLReport {
     ]
     for model in data.models {
       let size = model.parameters.map { ", \(Figure.count($0)) weights" } ?? ""
-      let shape = "\(model.architecture)\(size), weights \(model.weights), prompts: \(model.template)"
+      // The content of a template file is long; its digest is part of the sweep's.
+      let template = model.template.count > 40 ? "a template of their own" : model.template
+      let shape = "\(model.architecture)\(size), weights \(model.weights), prompts: \(template)"
       entries.append(("model", "\(model.name): \(shape)"))
       entries.append(("digest of model and tokenizer files", "<code>\(model.digest.hex)</code>"))
     }

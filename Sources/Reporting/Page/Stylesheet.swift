@@ -59,7 +59,7 @@ enum Stylesheet {
     pre{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:.9rem 1rem;overflow-x:auto}
     dl{display:grid;grid-template-columns:minmax(8rem,15rem) 1fr;gap:.25rem 1rem;margin:.4rem 0 1.2rem;font-size:.92rem}
     dt{color:var(--muted)}dd{margin:0;overflow-wrap:anywhere}
-    summary{cursor:pointer}summary h2{display:inline}
+    summary{cursor:pointer}dl~details{margin-top:.6rem}summary h2{display:inline}
     details[open]>summary{margin-bottom:.6rem}
     .howto{margin-top:1.6rem;background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:.7rem 1.1rem}
     .howto summary{font-weight:600}.howto li{margin:.35rem 0;max-width:76ch}

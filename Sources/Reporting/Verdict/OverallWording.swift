@@ -52,7 +52,7 @@ struct OverallWording {
     let baseline =
       untrained.isEmpty ? "" : " (a dictionary that has learned nothing: \(VerdictWording.range(untrained)))"
     let range = VerdictWording.range(overlaps)
-    return [sentence, "\(range) of \(possessive) active features are active for the zero vector too\(baseline)."]
+    return [sentence, "Of \(possessive) active features \(range) are active for the zero vector too\(baseline)."]
   }
 
   private func alternatives(_ steering: [CaseFinding]) -> [String] {
