@@ -2,19 +2,21 @@ package import SweepRecords
 
 /// Where sweeps, their tasks and their results live: the one truth of the system (protocol.md).
 ///
-/// Every method is one transaction (a long one several), committed when it returns; nothing is half-written when it throws.
-/// All times are the database's own, in seconds since 1970. Methods throw `StoreError`; those that take what a user typed
-/// throw `InputError` too. A transient `StoreError` may be tried again, with the same arguments, and does not act twice.
+/// Every method is one transaction (a long one several), committed when it returns; nothing is half-written when it
+/// throws. All times are the database's own, in seconds since 1970. Methods throw `StoreError`; those that take what a
+/// user typed throw `InputError` too. A transient `StoreError` may be tried again, with the same arguments, and does
+/// not act twice.
 package protocol ResultStore: Sendable {
   // MARK: Submitting and planning
 
   /// Stores a sweep with its inputs; the same digest again is the same sweep, and nothing is written (protocol.md 2).
   func submit(_ submission: SweepSubmission) async throws -> SubmittedSweep
 
-  /// Adds a chunk of a sweep's plan: inserts the tasks whose keys are new, links all to the sweep, revives cancelled ones.
+  /// Adds a chunk of a sweep's plan: inserts the tasks whose keys are new, links all to the sweep, revives cancelled
+  /// ones.
   ///
-  /// Dependencies must be in this chunk or an earlier one of the same sweep. After the last chunk the sweep is `active`.
-  /// Does nothing unless the sweep is `planning` and its cursor is where the chunk begins: look at the reply.
+  /// Dependencies must be in this chunk or an earlier one of the same sweep. After the last chunk the sweep is
+  /// `active`. Does nothing unless the sweep is `planning` and its cursor is where the chunk begins: look at the reply.
   func expand(_ sweep: SweepID, with chunk: PlanChunk, as leader: LeaderToken) async throws -> ExpansionReply
 
   // MARK: The leader
@@ -50,16 +52,18 @@ package protocol ResultStore: Sendable {
   /// Enters a worker, or brings its row up to date; before its first claim or heartbeat.
   func register(_ worker: WorkerRegistration) async throws
 
-  /// Claims those of the tasks that are `queued` or due `ready`, whose sweep is active and of the worker's numerics version
-  /// (protocol.md 5). A task that is missing in the reply is someone else's, done, or nobody's now: drop its message.
+  /// Claims those of the tasks that are `queued` or due `ready`, whose sweep is active and of the worker's numerics
+  /// version (protocol.md 5). A task that is missing in the reply is someone else's, done, or nobody's now: drop its
+  /// message.
   func claim(_ tasks: [TaskID], worker: WorkerID, for seconds: Double) async throws -> [ClaimedTask]
 
   /// Renews all leases of a worker and says what changed (protocol.md 6). Running tasks that only cancelled sweeps want
   /// become `cancelled` here. A lease not in the reply is lost.
   func heartbeat(_ worker: WorkerID, _ condition: WorkerCondition, for seconds: Double) async throws -> HeartbeatReply
 
-  /// Stores results and ends tasks, all in one transaction; fenced ones leave nothing behind (protocol.md 7). The replies are in
-  /// the order of the arguments. Throws, with nothing written, when a row can't be stored: then finish one by one.
+  /// Stores results and ends tasks, all in one transaction; fenced ones leave nothing behind (protocol.md 7). The
+  /// replies are in the order of the arguments. Throws, with nothing written, when a row can't be stored: then finish
+  /// one by one.
   func finish(_ finished: [FinishedTask], worker: WorkerID) async throws -> [FinishOutcome]
 
   /// Gives a failed task up: parked at once, or ready later and one failure more, parked at the limit (protocol.md 9).
@@ -121,7 +125,8 @@ package protocol ResultStore: Sendable {
   /// The bytes of an artifact, checked against the digest; nil when it is not there.
   func artifact(_ digest: Digest) async throws -> [UInt8]?
 
-  /// Runs one statement of read-only SQL, for people. Throws `InputError` for SQL that is wrong, writes, or takes too long.
+  /// Runs one statement of read-only SQL, for people. Throws `InputError` for SQL that is wrong, writes, or takes too
+  /// long.
   func query(_ sql: String, limits: QueryLimits) async throws -> QueryResult
 
   /// Totals over the whole store.

@@ -113,7 +113,7 @@ extension ResultStore {
   }
 
   /// Claims and finishes tasks by name, one after the other.
-  func run(_ names: String..., by worker: String = "worker", _ result: TaskResult = TaskResult()) async throws {
+  func run(_ names: String..., leaving result: TaskResult = TaskResult(), by worker: String = "worker") async throws {
     for name in names {
       for claimed in try await claim([name], by: worker) { try await finish(claimed, by: worker, result) }
     }

@@ -15,7 +15,11 @@ struct SQLiteMigrator {
   func migrate(_ db: inout SQLiteConnection) throws {
     try requireOurs(&db)
     try useWriteAheadLog(&db)
-    try db.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF")
+    try db.execute(
+      """
+      PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -65536;
+      PRAGMA journal_size_limit = 67108864;
+      """)
     if try pending(&db).isEmpty { return }
     try db.write { db in
       try db.execute(

@@ -5,25 +5,41 @@ internal import SweepRecords
 /// Runs people's SQL on a connection of its own that can't write, while the store goes on with its work.
 actor SQLiteReader {
   private let path: String
+  /// Opened by the first query.
+  private var connection: SQLiteConnection?
   private nonisolated let executor = SQLiteExecutor()
   nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
   init(path: String) { self.path = path }
 
-  /// Runs one reading statement. A connection is opened for each: people are slow, and nothing is then left to hold.
+  /// Runs one reading statement.
   func query(_ sql: String, limits: QueryLimits) throws -> QueryResult {
     do {
-      let connection = try SQLiteConnection(path: path, access: .read, busyTimeout: SQLiteStore.busyTimeout)
-      try connection.execute("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF")
-      connection.denyAllButReading()
+      if connection == nil { connection = try Self.open(path) }
       let deadline = QueryDeadline(seconds: limits.seconds)
-      return try withExtendedLifetime(deadline) {
-        connection.interrupt(at: deadline)
-        return try connection.withHandle { try Self.run(sql, on: $0, rows: limits.rows) }
+      let answer = try connection?.withHandle { handle in
+        try withExtendedLifetime(deadline) {
+          Self.interrupt(handle, at: deadline)
+          defer { sqlite3_progress_handler(handle, 0, nil, nil) }
+          return try Self.run(sql, on: handle, rows: limits.rows)
+        }
       }
+      guard let answer else { throw StoreError(.internal, "\(path): the reading connection is gone") }
+      return answer
     } catch let failure as SQLiteFailure {
       throw Self.error(failure, path: path, limits: limits)
     }
+  }
+
+  private static func open(_ path: String) throws -> SQLiteConnection {
+    let connection = try SQLiteConnection(path: path, access: .read, busyTimeout: SQLiteStore.busyTimeout)
+    try connection.execute("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF")
+    connection.withHandle { handle in
+      denyAllButReading(handle)
+      // No text or blob larger than this: a query must not take the machine's memory.
+      sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, 1 << 27)
+    }
+    return connection
   }
 
   private static func run(_ sql: String, on handle: OpaquePointer, rows limit: Int) throws -> QueryResult {
@@ -89,38 +105,35 @@ private final class QueryDeadline: Sendable {
   init(seconds: Double) { end = .now + .milliseconds(Int64(min(max(seconds, 0), 1e9) * 1000)) }
 }
 
-extension SQLiteConnection {
+extension SQLiteReader {
   /// Refuses all that is not reading: attached files, settings, extensions, writes of any kind.
-  fileprivate func denyAllButReading() {
-    withHandle { handle in
-      _ = sqlite3_set_authorizer(
-        handle,
-        { _, action, first, second, _, _ in
-          switch action {
-          case SQLITE_SELECT, SQLITE_READ, SQLITE_RECURSIVE: return SQLITE_OK
-          case SQLITE_FUNCTION:
-            return second.map { String(cString: $0) } == "load_extension" ? SQLITE_DENY : SQLITE_OK
-          case SQLITE_PRAGMA:
-            // Those that describe tables, and change nothing.
-            let readable = [
-              "table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list",
-            ]
-            return first.map { readable.contains(String(cString: $0).lowercased()) } == true ? SQLITE_OK : SQLITE_DENY
-          default: return SQLITE_DENY
-          }
-        }, nil)
-    }
+  private static func denyAllButReading(_ handle: OpaquePointer) {
+    _ = sqlite3_set_authorizer(
+      handle,
+      { _, action, first, second, _, _ in
+        switch action {
+        case SQLITE_SELECT, SQLITE_READ, SQLITE_RECURSIVE: return SQLITE_OK
+        case SQLITE_FUNCTION:
+          return second.map { String(cString: $0) } == "load_extension" ? SQLITE_DENY : SQLITE_OK
+        case SQLITE_UPDATE:
+          // SQLite asks for this when it sets up `pragma_table_info()` and its kind; nothing is written.
+          return first.map { String(cString: $0) } == "sqlite_master" ? SQLITE_OK : SQLITE_DENY
+        case SQLITE_PRAGMA:
+          // Those that describe tables, and change nothing.
+          let readable = ["table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list"]
+          return first.map { readable.contains(String(cString: $0).lowercased()) } == true ? SQLITE_OK : SQLITE_DENY
+        default: return SQLITE_DENY
+        }
+      }, nil)
   }
 
   /// Interrupts what runs at the deadline, which must outlive it.
-  fileprivate func interrupt(at deadline: QueryDeadline) {
-    withHandle { handle in
-      sqlite3_progress_handler(
-        handle, 10_000,
-        { context in
-          guard let context else { return 0 }
-          return ContinuousClock.now >= Unmanaged<QueryDeadline>.fromOpaque(context).takeUnretainedValue().end ? 1 : 0
-        }, Unmanaged.passUnretained(deadline).toOpaque())
-    }
+  private static func interrupt(_ handle: OpaquePointer, at deadline: QueryDeadline) {
+    sqlite3_progress_handler(
+      handle, 10_000,
+      { context in
+        guard let context else { return 0 }
+        return ContinuousClock.now >= Unmanaged<QueryDeadline>.fromOpaque(context).takeUnretainedValue().end ? 1 : 0
+      }, Unmanaged.passUnretained(deadline).toOpaque())
   }
 }

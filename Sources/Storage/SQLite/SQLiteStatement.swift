@@ -39,7 +39,8 @@ struct SQLiteStatement: ~Copyable {
     (self.pointer, self.handle, isOwned) = (pointer, handle, false)
   }
 
-  /// A statement for one use; `rest` is what follows it in the text. Throws `SQLiteFailure`, also for a text without statement.
+  /// A statement for one use; `rest` is what follows it in the text. Throws `SQLiteFailure`, also for a text without
+  /// statement.
   init(preparing sql: String, on handle: OpaquePointer, rest: inout String) throws {
     let made = try Self.prepare(sql, on: handle, persistent: false)
     rest = made.rest
@@ -89,7 +90,8 @@ struct SQLiteStatement: ~Copyable {
     }
   }
 
-  /// SQLITE_TRANSIENT: SQLite copies the bytes before the call returns. (C spells it as a cast that Swift doesn't import.)
+  /// SQLITE_TRANSIENT: SQLite copies the bytes before the call returns. (C spells it as a cast that Swift doesn't
+  /// import.)
   private static var copied: sqlite3_destructor_type { unsafeBitCast(-1, to: sqlite3_destructor_type.self) }
 
   private func bind(_ text: String, at place: Int32) -> Int32 {

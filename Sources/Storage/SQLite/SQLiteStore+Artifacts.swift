@@ -23,7 +23,8 @@ extension SQLiteStore {
     try reading { db, _ in
       try db.first(
         """
-        SELECT a.digest, a.size FROM task t JOIN task_artifact ta ON ta.task = t.id JOIN artifact a ON a.digest = ta.artifact
+        SELECT a.digest, a.size FROM task t JOIN task_artifact ta ON ta.task = t.id
+        JOIN artifact a ON a.digest = ta.artifact
         WHERE t.key = ? AND ta.name = ?
         """, SQLValue(key.hex), SQLValue(name)
       ) { ArtifactReference(digest: try $0.digest(0), size: $0.integer(1)) }

@@ -42,8 +42,8 @@ extension SQLiteStore {
     ) { SweepID($0.text(0)) }
     return try db.first(
       """
-      UPDATE task SET state = 'running', lease_token = ?, worker = ?, lease_until = ?, queue = NULL, dispatched_at = NULL,
-        unanswered = 0, not_before = NULL
+      UPDATE task SET state = 'running', lease_token = ?, worker = ?, lease_until = ?, queue = NULL,
+        dispatched_at = NULL, unanswered = 0, not_before = NULL
       WHERE id = ? RETURNING key, kind, work, files, layer, title, estimate, failures
       """, SQLValue(token.number), SQLValue(worker.text), SQLValue(until), SQLValue(task.number)
     ) { row in

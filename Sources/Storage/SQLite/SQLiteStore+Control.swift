@@ -99,7 +99,8 @@ extension SQLiteStore {
   private static func cancelUnwanted(in number: Int, now: Double, _ db: inout SQLiteConnection) throws {
     try db.run(
       """
-      UPDATE task SET state = 'cancelled', ended_at = ?, not_before = NULL, queue = NULL, dispatched_at = NULL, unanswered = 0
+      UPDATE task SET state = 'cancelled', ended_at = ?, not_before = NULL, queue = NULL, dispatched_at = NULL,
+        unanswered = 0
       WHERE state IN ('blocked', 'ready', 'queued') AND id IN (SELECT st.task FROM sweep_task st WHERE st.sweep = ?)
         AND NOT EXISTS (SELECT 1 FROM sweep_task st JOIN sweep s ON s.number = st.sweep
           WHERE st.task = task.id AND s.state <> 'cancelled')

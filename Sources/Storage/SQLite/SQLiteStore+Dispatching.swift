@@ -118,8 +118,8 @@ extension SQLiteStore {
   ) throws -> DispatchedTask {
     let dispatched = try db.first(
       """
-      UPDATE task SET state = 'queued', queue = ?, dispatch = dispatch + 1, unanswered = unanswered + 1, dispatched_at = ?,
-        not_before = NULL
+      UPDATE task SET state = 'queued', queue = ?, dispatch = dispatch + 1, unanswered = unanswered + 1,
+        dispatched_at = ?, not_before = NULL
       WHERE id = ? RETURNING dispatch, kind, layer, work
       """, SQLValue(sweep.priority.rawValue), SQLValue(now), SQLValue(task)
     ) { row in

@@ -3,33 +3,33 @@ internal import SweepRecords
 extension SQLiteStore {
   package func finish(_ finished: [FinishedTask], worker: WorkerID) throws -> [FinishOutcome] {
     // Digests are taken before the lock is.
-    let artifacts = finished.map { $0.result.artifacts.map { (artifact: $0, digest: Digest(of: $0.bytes)) } }
+    let digests = finished.map { $0.result.artifacts.map { Digest(of: $0.bytes) } }
     return try writing { db, now in
-      var outcomes: [FinishOutcome] = []
-      for (task, artifacts) in zip(finished, artifacts) {
-        let id = SQLValue(task.lease.task.number)
-        let changes = try db.run(
-          """
-          UPDATE task SET state = 'done', lease_token = NULL, worker = NULL, lease_until = NULL, ended_at = ?, error = NULL
-          WHERE id = ? AND lease_token = ? AND worker = ? AND state = 'running'
-          """, SQLValue(now), id, SQLValue(task.lease.token.number), SQLValue(worker.text))
-        guard changes > 0 else {
-          outcomes.append(try Self.wasFinished(by: task.lease, worker, &db) ? .alreadyDone : .fenced)
-          continue
-        }
-        for (artifact, digest) in artifacts {
-          try Self.storeArtifact(artifact.bytes, digest: digest, now: now, &db)
-          try db.run(
-            "INSERT INTO task_artifact (task, name, artifact) VALUES (?, ?, ?)", id, SQLValue(artifact.name),
-            SQLValue(digest.hex))
-        }
-        for row in task.result.rows { try insert(row, of: task.lease.task, &db) }
-        try Self.close(task.lease.token, .done, error: nil, log: task.log, now: now, &db)
-        try Self.releaseDependents(of: task.lease.task, &db)
-        outcomes.append(.done)
-      }
-      return outcomes
+      try zip(finished, digests).map { try finish($0, digests: $1, worker: worker, now: now, &db) }
     }
+  }
+
+  /// Finishes one task within a transaction.
+  func finish(
+    _ task: FinishedTask, digests: [Digest], worker: WorkerID, now: Double, _ db: inout SQLiteConnection
+  ) throws -> FinishOutcome {
+    let id = SQLValue(task.lease.task.number)
+    let changes = try db.run(
+      """
+      UPDATE task SET state = 'done', lease_token = NULL, worker = NULL, lease_until = NULL, ended_at = ?, error = NULL
+      WHERE id = ? AND lease_token = ? AND worker = ? AND state = 'running'
+      """, SQLValue(now), id, SQLValue(task.lease.token.number), SQLValue(worker.text))
+    guard changes > 0 else { return try Self.wasFinished(by: task.lease, worker, &db) ? .alreadyDone : .fenced }
+    for (artifact, digest) in zip(task.result.artifacts, digests) {
+      try Self.storeArtifact(artifact.bytes, digest: digest, now: now, &db)
+      try db.run(
+        "INSERT INTO task_artifact (task, name, artifact) VALUES (?, ?, ?)", id, SQLValue(artifact.name),
+        SQLValue(digest.hex))
+    }
+    for row in task.result.rows { try insert(row, of: task.lease.task, &db) }
+    try Self.close(task.lease.token, .done, error: nil, log: task.log, now: now, &db)
+    try Self.releaseDependents(of: task.lease.task, &db)
+    return .done
   }
 
   /// Whether this very attempt has ended the task before.

@@ -53,7 +53,8 @@ extension SQLiteStore {
     try leave(lease, state, outcome, error: error, log: log, now: now, &db)
   }
 
-  /// Counts a failure: `parked` at once or at the limit, else `ready` after the delay; `cancelled` where nobody wants it.
+  /// Counts a failure: `parked` at once or at the limit, else `ready` after the delay; `cancelled` where nobody wants
+  /// it.
   static func countFailure(
     _ lease: TaskLease, _ outcome: TaskAttempt.Outcome, limit: Int, error: String, log: String?, now: Double,
     _ db: inout SQLiteConnection, delay: (_ failures: Int) -> Double?

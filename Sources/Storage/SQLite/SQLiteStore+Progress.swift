@@ -103,8 +103,8 @@ extension SQLiteStore {
     try reading { db, _ in
       let workers = try db.rows(
         """
-        SELECT w.id, w.host, w.process, w.version, w.numerics_version, w.cpu, w.threads, w.condition, w.reason, w.started_at,
-          w.seen_at, w.stopped_at,
+        SELECT w.id, w.host, w.process, w.version, w.numerics_version, w.cpu, w.threads, w.condition, w.reason,
+          w.started_at, w.seen_at, w.stopped_at,
           (SELECT count(*) FROM task_attempt a WHERE a.worker = w.id AND a.outcome = 'done')
         FROM worker w ORDER BY w.seen_at DESC, w.id
         """

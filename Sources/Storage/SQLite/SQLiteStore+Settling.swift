@@ -21,7 +21,8 @@ extension SQLiteStore {
     for state in ["running", "queued", "ready"] {
       let isLive = try db.exists(
         """
-        SELECT 1 FROM task t CROSS JOIN sweep_task st WHERE t.state = '\(state)' AND st.sweep = ? AND st.task = t.id LIMIT 1
+        SELECT 1 FROM task t CROSS JOIN sweep_task st
+        WHERE t.state = '\(state)' AND st.sweep = ? AND st.task = t.id LIMIT 1
         """, SQLValue(number))
       if isLive { return nil }
     }

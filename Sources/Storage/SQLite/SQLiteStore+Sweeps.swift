@@ -3,7 +3,8 @@ package import SweepRecords
 
 extension SQLiteStore {
   static let summarySQL = """
-    SELECT id, digest, name, state, priority, numerics_version, plan_cursor, is_planned, submitted_at, ended_at FROM sweep
+    SELECT id, digest, name, state, priority, numerics_version, plan_cursor, is_planned, submitted_at, ended_at
+    FROM sweep
     """
 
   static func summary(_ row: borrowing SQLiteStatement) throws -> SweepSummary {

@@ -4,7 +4,8 @@ internal import SweepRecords
 
 /// The store of one machine: a SQLite file in WAL mode, every commit on the disk before it returns.
 ///
-/// Any number of processes may have the file open; SQLite lets one write at a time. Its work is spread over files by concern.
+/// Any number of processes may have the file open; SQLite lets one write at a time. Its work is spread over files by
+/// concern.
 package actor SQLiteStore: ResultStore {
   /// The database file.
   package nonisolated let path: String
@@ -33,6 +34,7 @@ package actor SQLiteStore: ResultStore {
           path, expected: "a database", found: "no such file",
           remedy: "set STEERSCOPE_DATABASE to where it is, or start with `steerscope run`")
       }
+      try Self.requireDatabaseOrNothing(path)
       connection = try SQLiteConnection(path: path, access: .write(creating: creating), busyTimeout: Self.busyTimeout)
       try SQLiteMigrator(path: path, now: clock()).migrate(&connection)
     } catch let failure as SQLiteFailure {
@@ -42,6 +44,19 @@ package actor SQLiteStore: ResultStore {
 
   /// Milliseconds to wait for another process's lock.
   static let busyTimeout: Int32 = 30_000
+
+  /// Throws for a file too short to be a database: SQLite takes it for an empty one and writes over it. It sees all
+  /// others itself. (To open and close the file here would drop the locks that other connections of this process have
+  /// on it.)
+  private static func requireDatabaseOrNothing(_ path: String) throws {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return }
+    let size = status.st_size
+    guard size > 0, size < 512 else { return }
+    throw InputError(
+      path, expected: "a SQLite database", found: "a file of \(size) bytes",
+      remedy: "name another in STEERSCOPE_DATABASE")
+  }
 
   /// What a file that can't be opened means to whoever named it.
   private static func openingError(_ failure: SQLiteFailure, path: String) -> any Error {

@@ -47,8 +47,8 @@ package struct DispatchID: Hashable, Sendable, CustomStringConvertible {
 
 /// How much is dispatched, and when again.
 package struct DispatchPolicy: Sendable {
-  /// How many tasks may be `queued`, a few times the live slots. A priority's queue counts what is as urgent or more, so that
-  /// an urgent sweep never waits for room.
+  /// How many tasks may be `queued`, a few times the live slots. A priority's queue counts what is as urgent or more,
+  /// so that an urgent sweep never waits for room.
   package var window: Int
   /// Seconds after which a queued task is dispatched again; doubled for each time nobody claimed it, up to 64 times.
   package var redispatchAfter: Double
@@ -170,7 +170,8 @@ package struct TaskFailure: Sendable {
   }
 }
 
-/// How failed tasks are tried again: after `base` x 2^(failures - 1) seconds, at most `longest`, less up to half by jitter.
+/// How failed tasks are tried again: after `base` x 2^(failures - 1) seconds, at most `longest`, less up to half by
+/// jitter.
 package struct RetryPolicy: Sendable {
   package var failureLimit: Int
   package var base: Double
