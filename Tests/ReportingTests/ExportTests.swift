@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 import Storage
 import SweepRecords
@@ -37,7 +38,7 @@ struct ExportTests {
     let sweep = try FakeSweep()
     let id = try await sweep.run(behaviours: [], results: [])
     let blocked = sweep.folder.appending(path: "steerscope.db").path + "/x"
-    await #expect(throws: (any Error).self) {
+    await #expect(throws: InputError.self) {
       _ = try await SweepExport(store: sweep.store, sweep: id).write(to: blocked)
     }
   }

@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 import Storage
 import SweepRecords
@@ -160,7 +161,7 @@ struct PageTests {
     let path = sweep.folder.appending(path: "page.html").path
     try report.write(to: path)
     #expect(try String(contentsOfFile: path, encoding: .utf8) == report.render())
-    #expect(throws: (any Error).self) { try report.write(to: sweep.folder.appending(path: "no/page.html").path) }
+    #expect(throws: InputError.self) { try report.write(to: sweep.folder.appending(path: "no/page.html").path) }
   }
 
   @Test func histogramsAreReadOnlyWhenTheyAreOnes() {
