@@ -36,7 +36,7 @@ struct Product {
   /// Panels packed at once from an unpacked right factor: with `longestBlock` steps 768 KiB.
   private static let panelsAtOnceUnpacked = 32
   /// Up to this many rows an unpacked row-major factor is read in place: packing would cost more than it gives.
-  private static let rowsReadInPlace = 6
+  private static let rowsReadInPlace = 24
 
   private var panels: Int { (n + 15) / 16 }
 
@@ -111,6 +111,7 @@ struct Product {
     for first in stride(from: 0, to: k, by: blockLength) {
       let steps = first..<min(k, first + blockLength)
       if right.layout != .panels { pack(panels: panels, steps: steps, into: scratch) }
+      var nextBlock = lookAhead(panels: panels, steps: steps)
       for firstBlock in stride(from: blocks.lowerBound, to: blocks.upperBound, by: Product.rowBlocksAtOnce) {
         let group = firstBlock..<min(blocks.upperBound, firstBlock + Product.rowBlocksAtOnce)
         let firstRow = rowBlocks.start(firstBlock)
@@ -125,23 +126,44 @@ struct Product {
           } else {
             b = UnsafeRawPointer(scratch + (panel - panels.lowerBound) * steps.count * 16)
           }
+          if right.layout == .panels { nextBlock = lookAhead(panel: panel, first: first, steps: steps.count) }
           multiplyPanelColumn(
             panel, group, rowBlocks, edge,
             TileOperands(
               steps: steps.count, a: a, b: b, c: c + (firstRow * cStride + panel * 16), cStride: cStride,
-              continuing: first > 0))
+              continuing: first > 0), &nextBlock)
         }
       }
     }
   }
 
+  /// The same steps of the next panel.
+  private func lookAhead(panel: Int, first: Int, steps: Int) -> LookAhead {
+    let stepBytes = 16 * right.type.bytes
+    return LookAhead(
+      base: right.base + ((panel + 1) * k + first) * stepBytes,
+      lines: panel + 1 < panels ? steps * stepBytes / 64 : 0)
+  }
+
+  /// The next block of a row-major factor, which is to be packed after this one.
+  private func lookAhead(panels: Range<Int>, steps: Range<Int>) -> LookAhead {
+    var ahead = LookAhead(base: right.base)
+    let lines = panels.count * 16 * right.type.bytes / 64
+    guard right.layout == .rowMajor, lines > 0, steps.upperBound < k else { return ahead }
+    ahead.base += steps.upperBound * right.rowBytes + panels.lowerBound * 16 * right.type.bytes
+    ahead.runShift = Int.bitWidth - 1 - lines.leadingZeroBitCount
+    ahead.stride = right.rowBytes
+    ahead.lines = min(steps.count, k - steps.upperBound) << ahead.runShift
+    return ahead
+  }
+
   /// A group of row blocks times one panel; the last panel's missing columns go through `edge`.
   private func multiplyPanelColumn(
     _ panel: Int, _ group: Range<Int>, _ rowBlocks: RowBlocks, _ edge: UnsafeMutablePointer<Float>,
-    _ operands: TileOperands
+    _ operands: TileOperands, _ ahead: inout LookAhead
   ) {
     let columns = min(16, n - panel * 16)
-    if columns == 16 { return multiplyRowBlocks(group, of: rowBlocks, operands) }
+    if columns == 16 { return multiplyRowBlocks(group, of: rowBlocks, operands, ahead: &ahead) }
     let rows = rowBlocks.start(group.upperBound) - rowBlocks.start(group.lowerBound)
     var inner = operands
     inner.c = edge
@@ -150,7 +172,7 @@ struct Product {
     if operands.continuing {
       for row in 0..<rows { (edge + row * 16).update(from: operands.c + row * cStride, count: columns) }
     }
-    multiplyRowBlocks(group, of: rowBlocks, inner)
+    multiplyRowBlocks(group, of: rowBlocks, inner, ahead: &ahead)
     for row in 0..<rows { (operands.c + row * cStride).update(from: edge + row * 16, count: columns) }
   }
 
@@ -215,7 +237,10 @@ struct Product {
   // MARK: Few rows, right factor in place
 
   private func readInPlace(_ pool: ThreadPool) {
-    let chunk = max(512, min(8192, (n + pool.threads * 16 - 1) / (pool.threads * 16) * 16))
+    // The strip of results stays in the first-level cache; wider strips read longer runs.
+    let widest = max(256, min(8192, 6144 / m & ~15))
+    let share = (n + pool.threads * 4 - 1) / (pool.threads * 4)
+    let chunk = max(256, min(widest, (share + 15) & ~15))
     pool.divide((n + chunk - 1) / chunk) { task in
       let first = task * chunk
       streamRows(
