@@ -42,7 +42,8 @@ private struct PackedPositions {
             rows: min(16, count - panel * 16), into: keyPanel(head: head, panel))
         }
         packRowMajor(
-          .float32, values + head * headDimension, rowBytes: width * 4, steps: count, columns: headDimension,
+          .float32, values + head * headDimension, rowBytes: width * 4, steps: 0..<count, panelSteps: count,
+          columns: headDimension,
           into: valuePanel(head: head, 0))
       }
     }

@@ -169,6 +169,24 @@ struct LookAhead {
   var runShift = 62
   var stride = 0
 
+  /// `count` runs of about `bytes`, `stride` bytes apart.
+  mutating func setRuns(of bytes: Int, every stride: Int, count: Int) {
+    let linesOfRun = (bytes + 63) / 64
+    guard linesOfRun > 0, count > 0 else { return }
+    runShift = Int.bitWidth - 1 - linesOfRun.leadingZeroBitCount
+    self.stride = stride
+    lines = count &<< runShift
+  }
+
+  /// Asks for what is left at once.
+  mutating func finish() {
+    while lines > 0 {
+      processor_prefetch_second(line(next))
+      next &+= 1
+      lines &-= 1
+    }
+  }
+
   @inline(__always) func line(_ index: Int) -> UnsafeRawPointer {
     base + ((index &>> runShift) &* stride &+ (index & ((1 &<< runShift) &- 1)) &* 64)
   }
@@ -217,15 +235,15 @@ struct LookAhead {
 }
 
 @inline(__always) private func runOnePanel<Format: PanelFormat>(
-  _: Format.Type, rows: Int, _ operands: TileOperands
+  _: Format.Type, rows: Int, _ operands: TileOperands, looksAhead: Bool = false, ahead: LookAhead? = nil
 ) {
   switch rows {
-  case 6: runPacked(Format.self, rows: 6, panels: 1, operands)
-  case 5: runPacked(Format.self, rows: 5, panels: 1, operands)
-  case 4: runPacked(Format.self, rows: 4, panels: 1, operands)
-  case 3: runPacked(Format.self, rows: 3, panels: 1, operands)
-  case 2: runPacked(Format.self, rows: 2, panels: 1, operands)
-  default: runPacked(Format.self, rows: 1, panels: 1, operands)
+  case 6: runPacked(Format.self, rows: 6, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
+  case 5: runPacked(Format.self, rows: 5, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
+  case 4: runPacked(Format.self, rows: 4, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
+  case 3: runPacked(Format.self, rows: 3, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
+  case 2: runPacked(Format.self, rows: 2, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
+  default: runPacked(Format.self, rows: 1, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
   }
 }
 
@@ -289,15 +307,13 @@ func multiplyRowBlocks(
       let next = operands.c + rows &* operands.cStride
       for row in 0..<rows { processor_prefetch(next + row &* operands.cStride) }
     }
-    if rows < 6 {
-      runOnePanel(Float32Panel.self, rows: rows, operands)
-    } else if ahead.lines > 0 {
-      runPacked(Float32Panel.self, rows: 6, panels: 1, operands, looksAhead: true, ahead: ahead)
+    if ahead.lines > 0 {
+      runOnePanel(Float32Panel.self, rows: rows, operands, looksAhead: true, ahead: ahead)
       let asked = operands.steps &>> 2
       ahead.next &+= asked
       ahead.lines &-= asked
     } else {
-      runPacked(Float32Panel.self, rows: 6, panels: 1, operands)
+      runOnePanel(Float32Panel.self, rows: rows, operands)
     }
     operands.a += rows &* operands.steps
     operands.c += rows &* operands.cStride

@@ -111,21 +111,22 @@ struct LeftFactor {
   }
 }
 
-/// Packs `steps` rows of a row-major right factor into panels of 16 columns: panel p of the result is `[steps][16]`. Columns
-/// beyond `columns` become zeros.
+/// Packs rows of a row-major right factor into panels of 16 columns: panel p of the result is `[panelSteps][16]`, of which this
+/// writes `steps`. `source` is the first of these rows. Columns beyond `columns` become zeros.
 func packRowMajor(
-  _ type: ElementType, _ source: UnsafeRawPointer, rowBytes: Int, steps: Int, columns: Int,
+  _ type: ElementType, _ source: UnsafeRawPointer, rowBytes: Int, steps: Range<Int>, panelSteps: Int, columns: Int,
   into target: UnsafeMutablePointer<Float>
 ) {
+  let target = target + steps.lowerBound * 16
   switch type {
-  case .float32: packRows(StoredFloat32.self, source, rowBytes, steps, columns, target)
-  case .float16: packRows(StoredFloat16.self, source, rowBytes, steps, columns, target)
-  case .bfloat16: packRows(StoredBFloat16.self, source, rowBytes, steps, columns, target)
+  case .float32: packRows(StoredFloat32.self, source, rowBytes, steps.count, panelSteps, columns, target)
+  case .float16: packRows(StoredFloat16.self, source, rowBytes, steps.count, panelSteps, columns, target)
+  case .bfloat16: packRows(StoredBFloat16.self, source, rowBytes, steps.count, panelSteps, columns, target)
   }
 }
 
 @inline(__always) private func packRows<Element: StoredElement>(
-  _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ steps: Int, _ columns: Int,
+  _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ steps: Int, _ panelSteps: Int, _ columns: Int,
   _ target: UnsafeMutablePointer<Float>
 ) {
   let whole = columns / 16
@@ -136,11 +137,11 @@ func packRowMajor(
     for _ in 0..<whole {
       out.storeBytes(of: Element.load8(from), as: SIMD8<Float>.self)
       out.storeBytes(of: Element.load8(from + 8 &* Element.bytes), toByteOffset: 32, as: SIMD8<Float>.self)
-      out += steps &* 64
+      out += panelSteps &* 64
       from += 16 &* Element.bytes
     }
     if columns & 15 != 0 {
-      let tail = target + (whole &* steps &+ step) &* 16
+      let tail = target + (whole &* panelSteps &+ step) &* 16
       for column in 0..<16 {
         tail[column] = column < columns & 15 ? Element.load(from + column &* Element.bytes) : 0
       }
