@@ -109,21 +109,26 @@ private struct PatternLimit {
   }
 }
 
-/// Finds the largest elements of one row after another.
-private struct RowSelection {
+/// Finds the largest elements of one row after another. Owns its scratch memory: arrays would check and retain at every step.
+private struct RowSelection: ~Copyable {
   let kept: Int
   let columns: Int
   /// What is not above it is passed over at first.
   private var guess: Float = 0
   /// Bit pattern in the upper half, the column reversed in the lower: keys differ, and rise as the selection prefers.
-  private var candidates: [UInt64] = []
-  private var scratch: [UInt64] = []
+  private let candidates: UnsafeMutablePointer<UInt64>
+  private let scratch: UnsafeMutablePointer<UInt64>
 
   init(kept: Int, columns: Int) {
     self.kept = kept
     self.columns = columns
-    candidates.reserveCapacity(columns)
-    scratch.reserveCapacity(columns)
+    candidates = .allocate(capacity: max(1, columns))
+    scratch = .allocate(capacity: max(1, columns))
+  }
+
+  deinit {
+    candidates.deallocate()
+    scratch.deallocate()
   }
 
   @inline(__always) static func column(_ key: UInt64) -> Int32 { Int32(bitPattern: ~UInt32(truncatingIfNeeded: key)) }
@@ -132,60 +137,64 @@ private struct RowSelection {
   /// Writes the row's keys in the order of the columns; returns how many.
   mutating func select(_ row: UnsafePointer<Float>, into target: UnsafeMutablePointer<UInt64>) -> Int {
     guard kept > 0 else { return 0 }
-    collect(row, above: guess)
-    if candidates.count < kept, guess > 0 { collect(row, above: 0) }
-    var smallest: UInt64 = 0
-    if candidates.count > kept {
-      scratch.removeAll(keepingCapacity: true)
-      scratch.append(contentsOf: candidates)
-      smallest = scratch.withUnsafeMutableBufferPointer { Self.element(kept - 1, fromLargest: $0) }
+    var count = collect(row, above: guess)
+    if count < kept, guess > 0 { count = collect(row, above: 0) }
+    guard count > kept else {
+      target.update(from: candidates, count: count)
+      guess = 0
+      return count
     }
+    scratch.update(from: candidates, count: count)
+    let smallest = Self.element(kept - 1, fromLargest: scratch, count)
     var written = 0
-    for key in candidates where key >= smallest {
-      target[written] = key
+    for entry in 0..<count where candidates[entry] >= smallest {
+      target[written] = candidates[entry]
       written &+= 1
     }
-    guess = candidates.count > kept ? Self.value(smallest) * 0.875 : 0
+    guess = Self.value(smallest) * 0.875
     return written
   }
 
-  private mutating func collect(_ row: UnsafePointer<Float>, above limit: Float) {
-    candidates.removeAll(keepingCapacity: true)
+  private func collect(_ row: UnsafePointer<Float>, above limit: Float) -> Int {
     let limits = SIMD8<Float>(repeating: limit)
+    var count = 0
     var column = 0
-    while column < columns {
-      let end = min(column &+ 16, columns)
-      if column &+ 16 <= columns {
-        let address = UnsafeRawPointer(row + column)
-        let low = address.loadUnaligned(as: SIMD8<Float>.self) .> limits
-        let high = address.loadUnaligned(fromByteOffset: 32, as: SIMD8<Float>.self) .> limits
-        if !any(low .| high) {
-          column = end
-          continue
-        }
-      }
-      while column < end {
-        let value = row[column]
-        if value > limit {
-          candidates.append(UInt64(value.bitPattern) << 32 | UInt64(~UInt32(truncatingIfNeeded: column)))
-        }
-        column &+= 1
-      }
+    while column &+ 16 <= columns {
+      let address = UnsafeRawPointer(row + column)
+      let low = address.loadUnaligned(as: SIMD8<Float>.self) .> limits
+      let high = address.loadUnaligned(fromByteOffset: 32, as: SIMD8<Float>.self) .> limits
+      if any(low .| high) { take(row, column, column &+ 16, above: limit, &count) }
+      column &+= 16
+    }
+    take(row, column, columns, above: limit, &count)
+    return count
+  }
+
+  /// Writes each key and steps on only past those above the limit: no branch to mispredict.
+  @inline(__always) private func take(
+    _ row: UnsafePointer<Float>, _ start: Int, _ end: Int, above limit: Float, _ count: inout Int
+  ) {
+    var column = start
+    while column < end {
+      let value = row[column]
+      candidates[count] = UInt64(value.bitPattern) << 32 | UInt64(~UInt32(truncatingIfNeeded: column))
+      count &+= value > limit ? 1 : 0
+      column &+= 1
     }
   }
 
   /// Element number `rank` of those in falling order, all different, by partition around the middle of three.
-  private static func element(_ rank: Int, fromLargest keys: UnsafeMutableBufferPointer<UInt64>) -> UInt64 {
-    var (low, high) = (0, keys.count - 1)
+  private static func element(_ rank: Int, fromLargest keys: UnsafeMutablePointer<UInt64>, _ count: Int) -> UInt64 {
+    var (low, high) = (0, count &- 1)
     while low < high {
-      let (first, middle, last) = (keys[low], keys[(low + high) / 2], keys[high])
+      let (first, middle, last) = (keys[low], keys[(low &+ high) / 2], keys[high])
       let pivot = max(min(first, middle), min(max(first, middle), last))
       var (left, right) = (low, high)
       while left <= right {
         while keys[left] > pivot { left &+= 1 }
         while keys[right] < pivot { right &-= 1 }
         if left <= right {
-          keys.swapAt(left, right)
+          (keys[left], keys[right]) = (keys[right], keys[left])
           left &+= 1
           right &-= 1
         }
