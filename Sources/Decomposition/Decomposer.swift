@@ -72,9 +72,7 @@ package struct DecompositionExtras: Sendable {
 /// What all vectors of a run share, computed once: products with encoder and decoder, the pairs' codes, the pursuits.
 struct PreparedDecompositions {
   let encoded: EncodedVectors
-  let dictionary: UnitDictionary
-  /// Norms of the dictionary's rows before they were scaled, `[F]`.
-  let norms: [Float]
+  let decoder: DecoderDirections
   /// d_j . v / ||d_j||, `[n, F]`.
   let projections: Matrix
   /// Mean count of negative projections among a random direction's largest.
@@ -98,15 +96,12 @@ struct PreparedDecompositions {
     }
     try checkpoint(0)
     encoded = EncodedVectors(vectors, anchor: anchor, of: autoencoder, pool: pool)
-    let pursued = request.methods.contains(where: \.isPursuit)
-    let dictionary = UnitDictionary(autoencoder, memory: pursued ? 1 << 30 : 0, pool: pool)
-    self.dictionary = dictionary
-    norms = dictionary.norms(pool: pool)
+    decoder = DecoderDirections(autoencoder, pool: pool)
     var directions = Matrix(vectors, columns: autoencoder.dimension)
     if let seed = request.seed {
       directions.append(rows: SignBaselines.directions(seed: seed, dimension: autoencoder.dimension))
     }
-    let products = dictionary.projections(of: directions, pool: pool)
+    let products = decoder.projections(of: directions, pool: pool)
     projections = products.rows(0..<vectors.count)
     let counts = (vectors.count..<products.rows).map { SignBaselines.negatives(amongLargest: products.row($0)) }
     randomNegative = counts.isEmpty ? nil : Double(counts.reduce(0, +)) / Double(counts.count)
@@ -116,11 +111,11 @@ struct PreparedDecompositions {
         try PairDifference(pairs, of: autoencoder, pool: pool) { try checkpoint(0.1 + share * (Double(row) + $0)) }
       }
     }
-    pursuits = try Self.pursue(decomposer, dictionary) { try checkpoint(0.5 + 0.4 * $0) }
+    pursuits = try Self.pursue(decomposer) { try checkpoint(0.5 + 0.4 * $0) }
   }
 
   private static func pursue(
-    _ decomposer: Decomposer, _ dictionary: UnitDictionary, checkpoint: (Double) throws -> Void
+    _ decomposer: Decomposer, checkpoint: (Double) throws -> Void
   ) throws -> [Key: [SignedCode]] {
     var keys: [Key] = []
     var vectors: [(vector: [Float], rule: PursuitRule)] = []
@@ -131,8 +126,10 @@ struct PreparedDecompositions {
         vectors.append((subject.vector, rule))
       }
     }
+    guard !keys.isEmpty else { return [:] }
     var atoms: [Int] = []
     for case .atoms(let k) in decomposer.sparsities { atoms.append(k) }
+    let dictionary = UnitDictionary(decomposer.autoencoder, pool: decomposer.pool)
     let codes = try PursuitBatch.run(
       vectors, sparsities: atoms, dictionary: dictionary, pool: decomposer.pool, checkpoint: checkpoint)
     return Dictionary(zip(keys, codes)) { first, _ in first }

@@ -74,11 +74,12 @@ enum PursuitBatch {
       }
     }
     var codes = [[SignedCode]](repeating: [], count: pursuits.count)
+    var projections = Matrix(rows: 0, columns: dictionary.width)
     var steps = 0
     for sparsity in sparsities {
       while steps < min(sparsity, dictionary.width) {
         try checkpoint(Double(steps) / Double(min(sparsities.last ?? 1, dictionary.width)))
-        step(&pursuits, dictionary, pool)
+        step(&pursuits, dictionary, &projections, pool)
         steps += 1
       }
       for index in pursuits.indices { codes[index].append(pursuits[index].code(width: dictionary.width)) }
@@ -86,11 +87,13 @@ enum PursuitBatch {
     return codes
   }
 
-  private static func step(_ pursuits: inout [any Pursuit], _ dictionary: UnitDictionary, _ pool: ThreadPool) {
+  private static func step(
+    _ pursuits: inout [any Pursuit], _ dictionary: UnitDictionary, _ projections: inout Matrix, _ pool: ThreadPool
+  ) {
     let running = pursuits.indices.filter { !pursuits[$0].hasEnded }
     guard !running.isEmpty else { return }
     let residuals = Matrix(running.map { pursuits[$0].residual }, columns: dictionary.dimension)
-    var projections = dictionary.projections(of: residuals, pool: pool)
+    dictionary.project(residuals, into: &projections, pool: pool)
     for (row, index) in running.enumerated() {
       let support = pursuits[index].support
       var gradient = support.map { projections[row, $0] }
@@ -103,7 +106,7 @@ enum PursuitBatch {
         continue
       }
       gradient.append(correlations[atom])
-      pursuits[index].add(atom, row: dictionary.rows([atom]).elements, gradient: gradient)
+      pursuits[index].add(atom, row: dictionary.row(atom, pool: pool), gradient: gradient)
     }
   }
 }
