@@ -51,29 +51,82 @@ struct LeftFactor {
   /// Packs one row block of one k block.
   func pack(rows: Range<Int>, steps: Range<Int>, into target: UnsafeMutablePointer<Float>) {
     let height = rows.count
-    for (offset, row) in rows.enumerated() {
-      let source = a + row * rowStride + steps.lowerBound * stepStride
-      let target = target + offset
-      for step in 0..<steps.count { target[step &* height] = source[step &* stepStride] }
+    let source = a + (rows.lowerBound * rowStride + steps.lowerBound * stepStride)
+    // Four rows at a time where their steps are neighbours, two rows, one row; or step by step where the rows are.
+    if rowStride == 1 {
+      for step in 0..<steps.count {
+        for row in 0..<height { target[step &* height &+ row] = source[step &* stepStride &+ row] }
+      }
+      return
+    }
+    var row = 0
+    if stepStride == 1 {
+      while row &+ 4 <= height {
+        pack4(source + row &* rowStride, rowStride, steps.count, into: target + row, height)
+        row &+= 4
+      }
+      while row &+ 2 <= height {
+        let (first, second) = (source + row &* rowStride, source + (row &+ 1) &* rowStride)
+        for step in 0..<steps.count {
+          target[step &* height &+ row] = first[step]
+          target[step &* height &+ row &+ 1] = second[step]
+        }
+        row &+= 2
+      }
+    }
+    while row < height {
+      for step in 0..<steps.count {
+        target[step &* height &+ row] = source[row &* rowStride &+ step &* stepStride]
+      }
+      row &+= 1
     }
   }
 }
 
-/// Packs `steps` rows of a row-major right factor into panels of 16 columns: panel p of the result is `[steps][16]`. Columns
-/// beyond `columns` become zeros.
+/// Four rows `rowStride` apart to four neighbours per step, `height` apart.
+@inline(__always) private func pack4(
+  _ source: UnsafePointer<Float>, _ rowStride: Int, _ steps: Int, into target: UnsafeMutablePointer<Float>,
+  _ height: Int
+) {
+  @inline(__always) func load(_ row: Int, _ step: Int) -> SIMD4<Float> {
+    UnsafeRawPointer(source + (row &* rowStride &+ step)).loadUnaligned(as: SIMD4<Float>.self)
+  }
+  @inline(__always) func store(_ value: SIMD4<Float>, _ step: Int) {
+    UnsafeMutableRawPointer(target + step &* height).storeBytes(of: value, as: SIMD4<Float>.self)
+  }
+  var step = 0
+  while step &+ 4 <= steps {
+    let (a, b, c, d) = (load(0, step), load(1, step), load(2, step), load(3, step))
+    let (ab, cd) = (SIMD4(a[0], b[0], a[1], b[1]), SIMD4(c[0], d[0], c[1], d[1]))
+    let (ef, gh) = (SIMD4(a[2], b[2], a[3], b[3]), SIMD4(c[2], d[2], c[3], d[3]))
+    store(SIMD4(ab[0], ab[1], cd[0], cd[1]), step)
+    store(SIMD4(ab[2], ab[3], cd[2], cd[3]), step &+ 1)
+    store(SIMD4(ef[0], ef[1], gh[0], gh[1]), step &+ 2)
+    store(SIMD4(ef[2], ef[3], gh[2], gh[3]), step &+ 3)
+    step &+= 4
+  }
+  while step < steps {
+    for row in 0..<4 { target[step &* height &+ row] = source[row &* rowStride &+ step] }
+    step &+= 1
+  }
+}
+
+/// Packs rows of a row-major right factor into panels of 16 columns: panel p of the result is `[panelSteps][16]`, of which this
+/// writes `steps`. `source` is the first of these rows. Columns beyond `columns` become zeros.
 func packRowMajor(
-  _ type: ElementType, _ source: UnsafeRawPointer, rowBytes: Int, steps: Int, columns: Int,
+  _ type: ElementType, _ source: UnsafeRawPointer, rowBytes: Int, steps: Range<Int>, panelSteps: Int, columns: Int,
   into target: UnsafeMutablePointer<Float>
 ) {
+  let target = target + steps.lowerBound * 16
   switch type {
-  case .float32: packRows(StoredFloat32.self, source, rowBytes, steps, columns, target)
-  case .float16: packRows(StoredFloat16.self, source, rowBytes, steps, columns, target)
-  case .bfloat16: packRows(StoredBFloat16.self, source, rowBytes, steps, columns, target)
+  case .float32: packRows(StoredFloat32.self, source, rowBytes, steps.count, panelSteps, columns, target)
+  case .float16: packRows(StoredFloat16.self, source, rowBytes, steps.count, panelSteps, columns, target)
+  case .bfloat16: packRows(StoredBFloat16.self, source, rowBytes, steps.count, panelSteps, columns, target)
   }
 }
 
 @inline(__always) private func packRows<Element: StoredElement>(
-  _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ steps: Int, _ columns: Int,
+  _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ steps: Int, _ panelSteps: Int, _ columns: Int,
   _ target: UnsafeMutablePointer<Float>
 ) {
   let whole = columns / 16
@@ -84,11 +137,11 @@ func packRowMajor(
     for _ in 0..<whole {
       out.storeBytes(of: Element.load8(from), as: SIMD8<Float>.self)
       out.storeBytes(of: Element.load8(from + 8 &* Element.bytes), toByteOffset: 32, as: SIMD8<Float>.self)
-      out += steps &* 64
+      out += panelSteps &* 64
       from += 16 &* Element.bytes
     }
     if columns & 15 != 0 {
-      let tail = target + (whole &* steps &+ step) &* 16
+      let tail = target + (whole &* panelSteps &+ step) &* 16
       for column in 0..<16 {
         tail[column] = column < columns & 15 ? Element.load(from + column &* Element.bytes) : 0
       }
@@ -96,7 +149,8 @@ func packRowMajor(
   }
 }
 
-/// Packs up to 16 rows of a transposed right factor (`[n, k]`, k contiguous) into one panel `[steps][16]`, missing rows as zeros.
+/// Packs up to 16 rows of a transposed right factor (`[n, k]`, k contiguous) into one panel `[steps][16]`;
+/// what stands for missing rows is unspecified.
 func packTransposed(
   _ type: ElementType, _ source: UnsafeRawPointer, rowBytes: Int, steps: Int, rows: Int,
   into target: UnsafeMutablePointer<Float>
@@ -112,11 +166,19 @@ func packTransposed(
   _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ steps: Int, _ rows: Int,
   _ target: UnsafeMutablePointer<Float>
 ) {
-  let wholeSteps = rows == 16 ? steps & ~7 : 0
+  // Missing rows of the first half repeat the last row, a missing half is zeros: nobody looks at either.
+  let wholeSteps = steps & ~7
   var step = 0
   while step < wholeSteps {
-    transpose8(Element.self, source + step &* Element.bytes, rowBytes, target + step &* 16)
-    transpose8(Element.self, source + 8 &* rowBytes + step &* Element.bytes, rowBytes, target + step &* 16 + 8)
+    let (from, into) = (source + step &* Element.bytes, target + step &* 16)
+    transpose8(Element.self, from, rowBytes, rows, into)
+    if rows > 8 {
+      transpose8(Element.self, from + 8 &* rowBytes, rowBytes, rows &- 8, into + 8)
+    } else {
+      for offset in 0..<8 {
+        UnsafeMutableRawPointer(into + (offset &* 16 &+ 8)).storeBytes(of: SIMD8(repeating: 0), as: SIMD8<Float>.self)
+      }
+    }
     step &+= 8
   }
   for step in wholeSteps..<steps {
@@ -140,18 +202,19 @@ func packTransposed(
   SIMD8(a[2], a[3], b[2], b[3], a[6], a[7], b[6], b[7])
 }
 
-/// An 8 x 8 block: rows `rowBytes` apart become columns, 16 floats apart.
+/// An 8 x 8 block: rows `rowBytes` apart (the last of `rows` standing in for those beyond) become columns, 16 floats apart.
 @inline(__always) private func transpose8<Element: StoredElement>(
-  _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ target: UnsafeMutablePointer<Float>
+  _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>
 ) {
+  let last = rows &- 1
   let r0 = Element.load8(source)
-  let r1 = Element.load8(source + rowBytes)
-  let r2 = Element.load8(source + 2 &* rowBytes)
-  let r3 = Element.load8(source + 3 &* rowBytes)
-  let r4 = Element.load8(source + 4 &* rowBytes)
-  let r5 = Element.load8(source + 5 &* rowBytes)
-  let r6 = Element.load8(source + 6 &* rowBytes)
-  let r7 = Element.load8(source + 7 &* rowBytes)
+  let r1 = Element.load8(source + min(1, last) &* rowBytes)
+  let r2 = Element.load8(source + min(2, last) &* rowBytes)
+  let r3 = Element.load8(source + min(3, last) &* rowBytes)
+  let r4 = Element.load8(source + min(4, last) &* rowBytes)
+  let r5 = Element.load8(source + min(5, last) &* rowBytes)
+  let r6 = Element.load8(source + min(6, last) &* rowBytes)
+  let r7 = Element.load8(source + min(7, last) &* rowBytes)
   let (s0, s1) = (interleaveLow(r0, r1), interleaveHigh(r0, r1))
   let (s2, s3) = (interleaveLow(r2, r3), interleaveHigh(r2, r3))
   let (s4, s5) = (interleaveLow(r4, r5), interleaveHigh(r4, r5))
