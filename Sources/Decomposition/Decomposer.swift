@@ -3,9 +3,9 @@ package import Kernels
 package import SparseAutoencoders
 internal import SweepRecords
 
-/// Decomposes vectors through one SAE: every method, sparsity, convention and coefficient from one pass over the encoder and one
-/// over the decoder. Pursuits take one more pass over the decoder a step, shared by all of them; `pair-difference` encodes its
-/// activations besides.
+/// Decomposes vectors through one SAE: every method, sparsity, convention and coefficient from one pass over the
+/// encoder and one over the decoder. Pursuits take one more pass over the decoder a step, shared by all of them;
+/// `pair-difference` encodes its activations besides.
 package struct Decomposer {
   let autoencoder: SparseAutoencoder
   let request: DecompositionRequest
@@ -13,7 +13,8 @@ package struct Decomposer {
   /// Rising, without repetition.
   let sparsities: [Sparsity]
 
-  /// - Throws: `InputError` for vectors of another dimension, numbers that are not finite, and methods without what they need.
+  /// - Throws: `InputError` for vectors of another dimension, numbers that are not finite, and methods without what
+  ///   they need.
   package init(
     _ autoencoder: SparseAutoencoder, _ request: DecompositionRequest, pool: ThreadPool
   ) throws(InputError) {
@@ -28,11 +29,13 @@ package struct Decomposer {
 
   /// Gives every variant to `body` as soon as it exists, so that memory does not grow with their number.
   ///
-  /// For each vector and method: the sparsities that `DecompositionNaming` lists, with and without b_dec where the method has both,
-  /// for each input convention where it matters, at coefficient 1; for `encode` also at the other coefficients, at the fullest
-  /// sparsity or at all of them (`cutsLadder`). No result depends on what else is in the request, nor on threads.
+  /// For each vector and method: the sparsities that `DecompositionNaming` lists, with and without b_dec where the
+  /// method has both, for each input convention where it matters, at coefficient 1; for `encode` also at the other
+  /// coefficients, at the fullest sparsity or at all of them (`cutsLadder`). No result depends on what else is in the
+  /// request, nor on threads.
   ///
-  /// - Parameter checkpoint: called between pieces of work with the fraction that is done; what it or `body` throws ends the run.
+  /// - Parameter checkpoint: called between pieces of work with the fraction that is done; what it or `body` throws
+  ///   ends the run.
   package func run(
     checkpoint: (Double) throws -> Void = { _ in }, each body: (DecompositionVariant) throws -> Void
   ) throws -> DecompositionExtras {

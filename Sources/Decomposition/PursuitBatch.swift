@@ -13,7 +13,8 @@ struct PursuitRule: Sendable, Hashable {
   var step: Step
 }
 
-/// One vector's pursuit: grows its support by one atom a step. Pursuits are nested: the state after step k is the code of k atoms.
+/// One vector's pursuit: grows its support by one atom a step. Pursuits are nested: the state after step k is the code
+/// of k atoms.
 protocol Pursuit: Sendable {
   /// What the code does not explain yet, `[d]`.
   var residual: [Float] { get }
@@ -42,8 +43,9 @@ extension Pursuit {
 enum PursuitBatch {
   /// Runs each vector's pursuit to the largest sparsity.
   ///
-  /// A pursuit ends early where no atom that is left correlates with the residual (positively, if it is not signed): for the
-  /// zero vector at once. Larger sparsities then have its last code. Results do not depend on what else is in the batch.
+  /// A pursuit ends early where no atom that is left correlates with the residual (positively, if it is not signed):
+  /// for the zero vector at once. Larger sparsities then have its last code. Results do not depend on what else is in
+  /// the batch.
   ///
   /// Complexity: O(n F d) a step. Memory: O(n F), in groups of pursuits where that would be much.
   /// - Parameter sparsities: rising.

@@ -1,7 +1,7 @@
 internal import Kernels
 
-/// Features that a vector's code has although the prompts that made the vector (nearly) never activate them: what an encoder says
-/// in place of a negative projection on an anti-aligned direction.
+/// Features that a vector's code has although the prompts that made the vector (nearly) never activate them: what an
+/// encoder says in place of a negative projection on an anti-aligned direction.
 enum SpuriousFeatures {
   /// Partners are looked for among the strongest of them, so that the work is bounded.
   static let searched = 256
@@ -11,8 +11,8 @@ enum SpuriousFeatures {
     code.byFallingMagnitude.map { Int(code.indices[$0]) }.filter { !firing[$0] }
   }
 
-  /// The most anti-aligned partner of any of the features: the lowest cosine of their decoder rows. Ties go to the stronger
-  /// feature, then to the lower partner. Nil where nothing is anti-aligned. Complexity: O(features d F).
+  /// The most anti-aligned partner of any of the features: the lowest cosine of their decoder rows. Ties go to the
+  /// stronger feature, then to the lower partner. Nil where nothing is anti-aligned. Complexity: O(features d F).
   static func worst(
     _ features: [Int], decoder: DecoderDirections, pool: ThreadPool
   ) -> DecompositionMetrics.SignCounts.AntiAligned? {

@@ -1,10 +1,11 @@
 internal import Kernels
 internal import SparseAutoencoders
 
-/// The decoder's rows scaled to unit norm: D of the pursuits, which multiply by it once a step. A dead row stays zero and so is
-/// never chosen.
+/// The decoder's rows scaled to unit norm: D of the pursuits, which multiply by it once a step. A dead row stays zero
+/// and so is never chosen.
 ///
-/// Products have the same bits whether the rows are kept packed or, where that would take too much memory, made again each time.
+/// Products have the same bits whether the rows are kept packed or, where that would take too much memory, made again
+/// each time.
 struct UnitDictionary: Sendable {
   private let autoencoder: SparseAutoencoder
   private let packed: PackedMatrix?
