@@ -1,7 +1,9 @@
 #pragma once
 #include <stdint.h>
 
-/* What Swift has no word for: cpuid, the spin-wait hint and prefetch. Header-only, so nothing is compiled on its own. */
+/* What Swift has no word for: cpuid, the spin-wait hint, prefetch, and vector operations that stay one instruction.
+   (Swift 6.3 writes a vector's addingProduct and replacing(with:where:) as eight scalar operations and leaves it to the
+   optimiser to find them again, which it does not where they follow one another.) Header-only: nothing is compiled alone. */
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -40,3 +42,26 @@ static inline void processor_pause(void) { __asm__ volatile("yield"); }
 #endif
 
 static inline void processor_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+
+typedef float processor_float8 __attribute__((ext_vector_type(8)));
+typedef double processor_double8 __attribute__((ext_vector_type(8)));
+
+/* a * b + c, rounded once. */
+static inline processor_float8 processor_fma8(processor_float8 a, processor_float8 b, processor_float8 c) {
+  return __builtin_elementwise_fma(a, b, c);
+}
+static inline processor_double8 processor_fma_double8(processor_double8 a, processor_double8 b, processor_double8 c) {
+  return __builtin_elementwise_fma(a, b, c);
+}
+
+/* Lane by lane: x where a > b, else y; y where a or b is NaN. */
+static inline processor_float8 processor_select_greater8(
+  processor_float8 a, processor_float8 b, processor_float8 x, processor_float8 y
+) {
+  return a > b ? x : y;
+}
+
+static inline processor_float8 processor_sqrt8(processor_float8 a) { return __builtin_elementwise_sqrt(a); }
+static inline processor_double8 processor_widen8(processor_float8 a) {
+  return __builtin_convertvector(a, processor_double8);
+}

@@ -1,3 +1,5 @@
+internal import CProcessor
+
 // Float32 elementary functions, eight lanes at a time, and the loops that need them. They share a file so that they are inlined
 // into the loops in every build. A scalar is lane 0 of a vector: the same operations, hence the same bits.
 
@@ -19,7 +21,7 @@ extension Elementary {
 
   @inline(__always) fileprivate static func fma(
     _ a: SIMD8<Float>, _ b: SIMD8<Float>, _ c: SIMD8<Float>
-  ) -> SIMD8<Float> { c.addingProduct(a, b) }
+  ) -> SIMD8<Float> { processor_fma8(a, b, c) }
 
   @inline(__always) fileprivate static func all(_ x: Float) -> SIMD8<Float> { SIMD8(repeating: x) }
 
@@ -45,7 +47,8 @@ extension Elementary {
 
   @inline(__always) fileprivate static func exponential(_ x: SIMD8<Float>) -> SIMD8<Float> {
     // Comparisons are false for NaN, which so passes through.
-    let clamped = x.replacing(with: all(89), where: x .> all(89)).replacing(with: all(-105), where: x .< all(-105))
+    let below = processor_select_greater8(x, all(89), all(89), x)
+    let clamped = processor_select_greater8(all(-105), below, all(-105), below)
     let (minusOne, n) = reduced(clamped)
     let half = n &>> SIMD8(repeating: 1)
     return (all(1) + minusOne) * power(of: half) * power(of: n &- half)
@@ -57,7 +60,7 @@ extension Elementary {
 
   @inline(__always) fileprivate static func hyperbolicTangent(_ x: SIMD8<Float>) -> SIMD8<Float> {
     let positive = magnitude(x)
-    let clamped = positive.replacing(with: all(10), where: positive .> all(10))
+    let clamped = processor_select_greater8(positive, all(10), all(10), positive)
     let (minusOne, n) = reduced(clamped + clamped)
     let scale = power(of: n)
     let e = fma(scale, minusOne, scale - all(1))
@@ -67,7 +70,8 @@ extension Elementary {
 
   @inline(__always) fileprivate static func logistic(_ x: SIMD8<Float>) -> SIMD8<Float> {
     let e = exponential(-magnitude(x))
-    return e.replacing(with: all(1), where: x .>= all(0)) / (all(1) + e)
+    // For NaN either way is NaN.
+    return processor_select_greater8(all(0), x, e, all(1)) / (all(1) + e)
   }
 
   @inline(__always) fileprivate static func silu(_ x: SIMD8<Float>) -> SIMD8<Float> { x * logistic(x) }
@@ -136,11 +140,11 @@ func largestElement(_ x: UnsafePointer<Float>, _ count: Int) -> Float {
   while i &+ 16 <= count {
     let a = (raw + i &* 4).loadUnaligned(as: SIMD8<Float>.self)
     let b = (raw + i &* 4 + 32).loadUnaligned(as: SIMD8<Float>.self)
-    largest = largest.replacing(with: a, where: a .> largest)
-    second = second.replacing(with: b, where: b .> second)
+    largest = processor_select_greater8(a, largest, a, largest)
+    second = processor_select_greater8(b, second, b, second)
     i &+= 16
   }
-  largest = largest.replacing(with: second, where: second .> largest)
+  largest = processor_select_greater8(second, largest, second, largest)
   var result = -Float.infinity
   for lane in 0..<8 where largest[lane] > result { result = largest[lane] }
   while i < count {
@@ -181,9 +185,9 @@ func sumOfExponentials(_ x: UnsafePointer<Float>, _ count: Int, shift: Float) ->
   let raw = UnsafeRawPointer(x)
   var i = 0
   while i &+ 16 <= count {
-    low += SIMD8<Double>(
+    low += processor_widen8(
       Elementary.exponential((raw + i &* 4).loadUnaligned(as: SIMD8<Float>.self) - shifts))
-    high += SIMD8<Double>(
+    high += processor_widen8(
       Elementary.exponential((raw + i &* 4 + 32).loadUnaligned(as: SIMD8<Float>.self) - shifts))
     i &+= 16
   }

@@ -66,37 +66,37 @@ private struct Tile {
     let units = rows &* panels
     let (bl0, bh0) = Format.load(b)
     let a0 = Tile.broadcast(a, 0, panels, rowStride)
-    low0.addProduct(a0, bl0)
-    high0.addProduct(a0, bh0)
+    low0 = processor_fma8(a0, bl0, low0)
+    high0 = processor_fma8(a0, bh0, high0)
     if units > 1 {
       let (bl, bh) = Format.load(b + (1 % panels) &* panelStride)
       let a = Tile.broadcast(a, 1, panels, rowStride)
-      low1.addProduct(a, bl)
-      high1.addProduct(a, bh)
+      low1 = processor_fma8(a, bl, low1)
+      high1 = processor_fma8(a, bh, high1)
     }
     if units > 2 {
       let (bl, bh) = Format.load(b + (2 % panels) &* panelStride)
       let a = Tile.broadcast(a, 2, panels, rowStride)
-      low2.addProduct(a, bl)
-      high2.addProduct(a, bh)
+      low2 = processor_fma8(a, bl, low2)
+      high2 = processor_fma8(a, bh, high2)
     }
     if units > 3 {
       let (bl, bh) = Format.load(b + (3 % panels) &* panelStride)
       let a = Tile.broadcast(a, 3, panels, rowStride)
-      low3.addProduct(a, bl)
-      high3.addProduct(a, bh)
+      low3 = processor_fma8(a, bl, low3)
+      high3 = processor_fma8(a, bh, high3)
     }
     if units > 4 {
       let (bl, bh) = Format.load(b + (4 % panels) &* panelStride)
       let a = Tile.broadcast(a, 4, panels, rowStride)
-      low4.addProduct(a, bl)
-      high4.addProduct(a, bh)
+      low4 = processor_fma8(a, bl, low4)
+      high4 = processor_fma8(a, bh, high4)
     }
     if units > 5 {
       let (bl, bh) = Format.load(b + (5 % panels) &* panelStride)
       let a = Tile.broadcast(a, 5, panels, rowStride)
-      low5.addProduct(a, bl)
-      high5.addProduct(a, bh)
+      low5 = processor_fma8(a, bl, low5)
+      high5 = processor_fma8(a, bh, high5)
     }
   }
 
@@ -166,7 +166,9 @@ struct TileOperands {
   var a = operands.a
   var b = operands.b
   let panelStride = operands.panelStride
-  for _ in 0..<(operands.steps &>> 2) {
+  // Several panels at once are bound by memory; unrolled, they would also run out of registers.
+  let unrolled = panels == 1 ? operands.steps &>> 2 : 0
+  for _ in 0..<unrolled {
     tile.step(Format.self, rows: rows, panels: panels, a, rowStride: rowStride, b, panelStride: panelStride)
     tile.step(
       Format.self, rows: rows, panels: panels, a + stepStride, rowStride: rowStride, b + bStep, panelStride: panelStride
@@ -180,7 +182,7 @@ struct TileOperands {
     a += 4 &* stepStride
     b += 4 &* bStep
   }
-  for _ in 0..<(operands.steps & 3) {
+  for _ in 0..<(panels == 1 ? operands.steps & 3 : operands.steps) {
     tile.step(Format.self, rows: rows, panels: panels, a, rowStride: rowStride, b, panelStride: panelStride)
     a += stepStride
     b += bStep
@@ -213,13 +215,14 @@ struct TileOperands {
 ) {
   switch rows {
   case 3: runPacked(Format.self, rows: 3, panels: 2, operands)
-  case 2: runPacked(Format.self, rows: 2, panels: 3, operands)
-  default: runPacked(Format.self, rows: 1, panels: 6, operands)
+  case 2: runPacked(Format.self, rows: 2, panels: 2, operands)
+  default: runPacked(Format.self, rows: 1, panels: 4, operands)
   }
 }
 
-/// How many panels `multiplyPanels` takes at once for this number of rows, so that enough chains run side by side.
-func panelsAtOnce(rows: Int) -> Int { rows <= 3 ? 6 / rows : 1 }
+/// How many panels `multiplyPanels` takes at once for this number of rows: at least eight chains of eight lanes hide the
+/// latency of a multiply-add.
+func panelsAtOnce(rows: Int) -> Int { rows == 1 ? 4 : rows <= 3 ? 2 : 1 }
 
 /// One tile of a packed left factor (`[steps][rows]`, 1 to 6 rows) and one panel in its stored type.
 func multiplyPanel(_ type: ElementType, rows: Int, _ operands: TileOperands) {

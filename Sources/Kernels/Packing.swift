@@ -51,11 +51,63 @@ struct LeftFactor {
   /// Packs one row block of one k block.
   func pack(rows: Range<Int>, steps: Range<Int>, into target: UnsafeMutablePointer<Float>) {
     let height = rows.count
-    for (offset, row) in rows.enumerated() {
-      let source = a + row * rowStride + steps.lowerBound * stepStride
-      let target = target + offset
-      for step in 0..<steps.count { target[step &* height] = source[step &* stepStride] }
+    let source = a + (rows.lowerBound * rowStride + steps.lowerBound * stepStride)
+    // Four rows at a time where their steps are neighbours, two rows, one row; or step by step where the rows are.
+    if rowStride == 1 {
+      for step in 0..<steps.count {
+        for row in 0..<height { target[step &* height &+ row] = source[step &* stepStride &+ row] }
+      }
+      return
     }
+    var row = 0
+    if stepStride == 1 {
+      while row &+ 4 <= height {
+        pack4(source + row &* rowStride, rowStride, steps.count, into: target + row, height)
+        row &+= 4
+      }
+      while row &+ 2 <= height {
+        let (first, second) = (source + row &* rowStride, source + (row &+ 1) &* rowStride)
+        for step in 0..<steps.count {
+          target[step &* height &+ row] = first[step]
+          target[step &* height &+ row &+ 1] = second[step]
+        }
+        row &+= 2
+      }
+    }
+    while row < height {
+      for step in 0..<steps.count {
+        target[step &* height &+ row] = source[row &* rowStride &+ step &* stepStride]
+      }
+      row &+= 1
+    }
+  }
+}
+
+/// Four rows `rowStride` apart to four neighbours per step, `height` apart.
+@inline(__always) private func pack4(
+  _ source: UnsafePointer<Float>, _ rowStride: Int, _ steps: Int, into target: UnsafeMutablePointer<Float>,
+  _ height: Int
+) {
+  @inline(__always) func load(_ row: Int, _ step: Int) -> SIMD4<Float> {
+    UnsafeRawPointer(source + (row &* rowStride &+ step)).loadUnaligned(as: SIMD4<Float>.self)
+  }
+  @inline(__always) func store(_ value: SIMD4<Float>, _ step: Int) {
+    UnsafeMutableRawPointer(target + step &* height).storeBytes(of: value, as: SIMD4<Float>.self)
+  }
+  var step = 0
+  while step &+ 4 <= steps {
+    let (a, b, c, d) = (load(0, step), load(1, step), load(2, step), load(3, step))
+    let (ab, cd) = (SIMD4(a[0], b[0], a[1], b[1]), SIMD4(c[0], d[0], c[1], d[1]))
+    let (ef, gh) = (SIMD4(a[2], b[2], a[3], b[3]), SIMD4(c[2], d[2], c[3], d[3]))
+    store(SIMD4(ab[0], ab[1], cd[0], cd[1]), step)
+    store(SIMD4(ab[2], ab[3], cd[2], cd[3]), step &+ 1)
+    store(SIMD4(ef[0], ef[1], gh[0], gh[1]), step &+ 2)
+    store(SIMD4(ef[2], ef[3], gh[2], gh[3]), step &+ 3)
+    step &+= 4
+  }
+  while step < steps {
+    for row in 0..<4 { target[step &* height &+ row] = source[row &* rowStride &+ step] }
+    step &+= 1
   }
 }
 

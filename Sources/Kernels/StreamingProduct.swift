@@ -1,3 +1,5 @@
+internal import CProcessor
+
 // Few rows times a row-major factor that is read once, in place, in whole rows: the speed is that of memory.
 
 private protocol StreamedElement {
@@ -93,14 +95,14 @@ func streamRows(
       let x3 = SIMD8<Float>(repeating: x[3 &* left.stepStride])
       var low = out.loadUnaligned(as: SIMD8<Float>.self)
       var high = out.loadUnaligned(fromByteOffset: 32, as: SIMD8<Float>.self)
-      low.addProduct(x0, l0)
-      high.addProduct(x0, h0)
-      low.addProduct(x1, l1)
-      high.addProduct(x1, h1)
-      low.addProduct(x2, l2)
-      high.addProduct(x2, h2)
-      low.addProduct(x3, l3)
-      high.addProduct(x3, h3)
+      low = processor_fma8(x0, l0, low)
+      high = processor_fma8(x0, h0, high)
+      low = processor_fma8(x1, l1, low)
+      high = processor_fma8(x1, h1, high)
+      low = processor_fma8(x2, l2, low)
+      high = processor_fma8(x2, h2, high)
+      low = processor_fma8(x3, l3, low)
+      high = processor_fma8(x3, h3, high)
       out.storeBytes(of: low, as: SIMD8<Float>.self)
       out.storeBytes(of: high, toByteOffset: 32, as: SIMD8<Float>.self)
       x += left.rowStride

@@ -1,3 +1,5 @@
+internal import CProcessor
+
 // What one training step needs beside matrix products and sparse codes. Threads divide elements or rows.
 
 @inline(__always) private func load8(_ address: UnsafeRawPointer) -> SIMD8<Float> {
@@ -73,10 +75,10 @@ private struct AdamUpdate {
     var i = 0
     while i &+ 8 <= count {
       let gradient = load8(UnsafeRawPointer(g + i))
-      let mean = (b1 * load8(UnsafeRawPointer(m + i))).addingProduct(r1, gradient)
-      let square = (b2 * load8(UnsafeRawPointer(v + i))).addingProduct(r2 * gradient, gradient)
-      let size = (square * corrections).squareRoot() + epsilons
-      let value = load8(UnsafeRawPointer(p + i)).addingProduct(rates, mean / size)
+      let mean = processor_fma8(r1, gradient, b1 * load8(UnsafeRawPointer(m + i)))
+      let square = processor_fma8(r2 * gradient, gradient, b2 * load8(UnsafeRawPointer(v + i)))
+      let size = processor_sqrt8(square * corrections) + epsilons
+      let value = processor_fma8(rates, mean / size, load8(UnsafeRawPointer(p + i)))
       UnsafeMutableRawPointer(m + i).storeBytes(of: mean, as: SIMD8<Float>.self)
       UnsafeMutableRawPointer(v + i).storeBytes(of: square, as: SIMD8<Float>.self)
       UnsafeMutableRawPointer(p + i).storeBytes(of: value, as: SIMD8<Float>.self)

@@ -1,3 +1,5 @@
+internal import CProcessor
+
 // Row-wise pieces of a transformer block. Threads divide rows.
 
 @inline(__always) private func load8(_ address: UnsafeRawPointer) -> SIMD8<Float> {
@@ -135,8 +137,8 @@ private func rotateHead(
   while i &+ 8 <= half {
     let (a, b) = (load8(UnsafeRawPointer(x + i)), load8(UnsafeRawPointer(x + (half &+ i))))
     let (c, s) = (load8(UnsafeRawPointer(cosines + i)), load8(UnsafeRawPointer(sines + i)))
-    UnsafeMutableRawPointer(x + i).storeBytes(of: (-(b * s)).addingProduct(a, c), as: SIMD8<Float>.self)
-    UnsafeMutableRawPointer(x + (half &+ i)).storeBytes(of: (a * s).addingProduct(b, c), as: SIMD8<Float>.self)
+    UnsafeMutableRawPointer(x + i).storeBytes(of: processor_fma8(a, c, -(b * s)), as: SIMD8<Float>.self)
+    UnsafeMutableRawPointer(x + (half &+ i)).storeBytes(of: processor_fma8(b, c, a * s), as: SIMD8<Float>.self)
     i &+= 8
   }
   while i < half {

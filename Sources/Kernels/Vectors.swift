@@ -1,3 +1,5 @@
+internal import CProcessor
+
 // Vectors. Sums run in 16 virtual lanes: element i goes to lane i % 16 by a fused multiply-add, in ascending order; then
 // 8 + 8, 4 + 4, 2 + 2, 1 + 1. All functions are linear in the length.
 
@@ -12,8 +14,8 @@ func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> 
   let (x, y) = (UnsafeRawPointer(a), UnsafeRawPointer(b))
   var i = 0
   while i &+ 16 <= count {
-    low.addProduct(load8(x + i &* 4), load8(y + i &* 4))
-    high.addProduct(load8(x + i &* 4 + 32), load8(y + i &* 4 + 32))
+    low = processor_fma8(load8(x + i &* 4), load8(y + i &* 4), low)
+    high = processor_fma8(load8(x + i &* 4 + 32), load8(y + i &* 4 + 32), high)
     i &+= 16
   }
   while i < count {
@@ -37,8 +39,9 @@ func dotInDouble(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: 
   let (x, y) = (UnsafeRawPointer(a), UnsafeRawPointer(b))
   var i = 0
   while i &+ 16 <= count {
-    low.addProduct(SIMD8<Double>(load8(x + i &* 4)), SIMD8<Double>(load8(y + i &* 4)))
-    high.addProduct(SIMD8<Double>(load8(x + i &* 4 + 32)), SIMD8<Double>(load8(y + i &* 4 + 32)))
+    low = processor_fma_double8(processor_widen8(load8(x + i &* 4)), processor_widen8(load8(y + i &* 4)), low)
+    high = processor_fma_double8(
+      processor_widen8(load8(x + i &* 4 + 32)), processor_widen8(load8(y + i &* 4 + 32)), high)
     i &+= 16
   }
   while i < count {
@@ -59,7 +62,7 @@ func addScaled(_ scale: Float, _ x: UnsafePointer<Float>, to y: UnsafeMutablePoi
   let (from, into) = (UnsafeRawPointer(x), UnsafeMutableRawPointer(y))
   var i = 0
   while i &+ 8 <= count {
-    let value = load8(into + i &* 4).addingProduct(scales, load8(from + i &* 4))
+    let value = processor_fma8(scales, load8(from + i &* 4), load8(into + i &* 4))
     (into + i &* 4).storeBytes(of: value, as: SIMD8<Float>.self)
     i &+= 8
   }
@@ -124,7 +127,7 @@ package func add(_ scale: Float, _ x: [Float], toRow row: Int, of m: inout Matri
 }
 
 /// `y += scale * x`, element by element (fused), over two matrices of one shape.
-package func add(_ scale: Float = 1, _ x: Matrix, to y: inout Matrix, pool: ThreadPool) {
+package func add(_ scale: Float, _ x: Matrix, to y: inout Matrix, pool: ThreadPool) {
   precondition(x.rows == y.rows && x.columns == y.columns, "matrices must be of one shape")
   let count = y.elements.count
   let chunk = 1 << 15
@@ -138,8 +141,14 @@ package func add(_ scale: Float = 1, _ x: Matrix, to y: inout Matrix, pool: Thre
   }
 }
 
-/// `m[i] += scale * x` for every row i (a bias), each element one fused multiply-add.
-package func add(_ scale: Float = 1, _ x: [Float], toRowsOf m: inout Matrix, pool: ThreadPool) {
+/// `y += x`, element by element.
+package func add(_ x: Matrix, to y: inout Matrix, pool: ThreadPool) { add(1, x, to: &y, pool: pool) }
+
+/// `m[i] += x` for every row i: a bias.
+package func add(_ x: [Float], toRowsOf m: inout Matrix, pool: ThreadPool) { add(1, x, toRowsOf: &m, pool: pool) }
+
+/// `m[i] += scale * x` for every row i, each element one fused multiply-add.
+package func add(_ scale: Float, _ x: [Float], toRowsOf m: inout Matrix, pool: ThreadPool) {
   precondition(x.count == m.columns, "a row keeps its length")
   let (rows, columns) = (m.rows, m.columns)
   x.withUnsafeBufferPointer { from in
