@@ -40,16 +40,49 @@ let package = Package(
   targets: [
     // Floor 0: nothing of ours below.
     library("Diagnostics"),
-    library("Kernels", settings: kernels),
+    library("Kernels", ["CProcessor"], settings: kernels),
+    library("Processor", ["CProcessor"]),
     library("SweepRecords", ["CLibCrypto"]),
     system("CLibCrypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
     system("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
+    .systemLibrary(name: "CProcessor"),
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
+    // Floor 1.
+    library("TensorFiles", ["CZlib", "Diagnostics", "Kernels"]),
+    // Floor 2.
+    library("Tokenization", ["CPCRE2", "Diagnostics"]),
+    // Floor 3.
+    library("LanguageModels", ["Diagnostics", "Kernels", "TensorFiles"]),
+    library("SparseAutoencoders", ["Diagnostics", "Kernels", "TensorFiles"]),
+    // Floor 4.
+    library("Decomposition", ["Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords"]),
+    library("Steering", ["Diagnostics", "Kernels", "LanguageModels", "SweepRecords", "Tokenization"]),
     // Floor 5.
+    library(
+      "Experiments",
+      [
+        "Decomposition", "Diagnostics", "Kernels", "LanguageModels", "SparseAutoencoders", "Steering", "SweepRecords",
+        "TensorFiles", "Tokenization",
+      ]),
+    library("Messaging", ["Diagnostics", "SweepRecords"]),
+    .target(
+      name: "Schemas", path: "schemas", exclude: ["messages", "sweep.schema.json"],
+      resources: [.embedInCode("migration_0001_initial_sqlite.sql")], swiftSettings: common),
+    library("Storage", ["CSQLite", "Diagnostics", "Schemas", "SweepRecords"]),
     library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
-    tests("Kernels", ["Kernels"]),
-    tests("SweepPlanning", ["SweepPlanning", "SweepRecords", "Diagnostics"]),
+    // Floor 6.
+    library("Orchestration", ["Diagnostics", "Messaging", "Storage", "SweepRecords"]),
+    library("Reporting", ["Diagnostics", "Storage", "SweepRecords", "TensorFiles"]),
+    // Floor 7.
+    .executableTarget(
+      name: "steerscope",
+      dependencies: [
+        "Decomposition", "Diagnostics", "Experiments", "Kernels", "LanguageModels", "Orchestration", "Processor",
+        "Reporting", "SparseAutoencoders", "Steering", "Storage", "SweepPlanning", "SweepRecords", "TensorFiles",
+        "Tokenization", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: common),
+
   ],
   swiftLanguageModes: [.v6]
 )

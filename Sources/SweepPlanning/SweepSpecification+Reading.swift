@@ -159,7 +159,7 @@ private struct SpecificationReader {
       batch: document.integer(values["batch"], "\(key).batch", in: 2...65_536) ?? 1024,
       learningRate: document.positiveNumber(values["learning_rate"], "\(key).learning_rate") ?? 0.001,
       architecture: document.choice(
-        values["architecture"], "\(key).architecture", TrainingPlan.Architecture.self) ?? .topK)
+        values["architecture"], "\(key).architecture", TrainingPlan.Architecture.self) ?? .batchTopK)
   }
 
   private func decompose(_ node: Node?) -> (methods: [String], sparsities: [Sparsity]) {

@@ -1,0 +1,67 @@
+#pragma once
+#include <stdint.h>
+
+/* What Swift has no word for: cpuid, the spin-wait hint, prefetch, and vector operations that stay one instruction.
+   (Swift 6.3 writes a vector's addingProduct and replacing(with:where:) as eight scalar operations and leaves it to the
+   optimiser to find them again, which it does not where they follow one another.) Header-only: nothing is compiled alone. */
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+enum {
+  processor_avx = 1, processor_avx2 = 2, processor_fma = 4, processor_f16c = 8,
+  processor_bmi = 16, processor_lzcnt = 32, processor_movbe = 64
+};
+
+/* The parts of x86-64-v3 that this CPU, or its operating system, does not offer; 0 when nothing is missing. */
+static inline uint32_t processor_missing(void) {
+  uint32_t missing = processor_avx | processor_avx2 | processor_fma | processor_f16c | processor_bmi | processor_lzcnt
+                     | processor_movbe;
+  unsigned a, b, c, d;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return missing;
+  if (c & (1u << 12)) missing &= ~(uint32_t)processor_fma;
+  if (c & (1u << 22)) missing &= ~(uint32_t)processor_movbe;
+  if (c & (1u << 29)) missing &= ~(uint32_t)processor_f16c;
+  if ((c & (1u << 27)) && (c & (1u << 28))) {
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    if ((low & 6u) == 6u) missing &= ~(uint32_t)processor_avx;
+  }
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+    if ((b & (1u << 5)) && !(missing & processor_avx)) missing &= ~(uint32_t)processor_avx2;
+    if ((b & (1u << 3)) && (b & (1u << 8))) missing &= ~(uint32_t)processor_bmi;
+  }
+  if (__get_cpuid(0x80000001u, &a, &b, &c, &d) && (c & (1u << 5))) missing &= ~(uint32_t)processor_lzcnt;
+  return missing;
+}
+
+static inline void processor_pause(void) { __builtin_ia32_pause(); }
+#else
+static inline uint32_t processor_missing(void) { return 0; }
+static inline void processor_pause(void) { __asm__ volatile("yield"); }
+#endif
+
+static inline void processor_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+
+typedef float processor_float8 __attribute__((ext_vector_type(8)));
+typedef double processor_double8 __attribute__((ext_vector_type(8)));
+
+/* a * b + c, rounded once. */
+static inline processor_float8 processor_fma8(processor_float8 a, processor_float8 b, processor_float8 c) {
+  return __builtin_elementwise_fma(a, b, c);
+}
+static inline processor_double8 processor_fma_double8(processor_double8 a, processor_double8 b, processor_double8 c) {
+  return __builtin_elementwise_fma(a, b, c);
+}
+
+/* Lane by lane: x where a > b, else y; y where a or b is NaN. */
+static inline processor_float8 processor_select_greater8(
+  processor_float8 a, processor_float8 b, processor_float8 x, processor_float8 y
+) {
+  return a > b ? x : y;
+}
+
+static inline processor_float8 processor_sqrt8(processor_float8 a) { return __builtin_elementwise_sqrt(a); }
+static inline processor_double8 processor_widen8(processor_float8 a) {
+  return __builtin_convertvector(a, processor_double8);
+}

@@ -1,0 +1,111 @@
+// The k largest: indices by falling value; among equals (+0 and -0 are equal) the lower index first; NaN after everything else.
+
+/// Candidates as integers that sort as the selection does: the value's order in the upper half, the index reversed in the lower.
+private struct Candidates {
+  let k: Int
+  let capacity: Int
+  var keys: [UInt64] = []
+  /// The order of the k-th best so far; what is not above it can't enter, being of higher index.
+  var threshold: UInt32 = 0
+  var isFull = false
+
+  init(k: Int) {
+    self.k = k
+    capacity = max(64, 3 * k)
+    keys.reserveCapacity(capacity)
+  }
+
+  @inline(__always) mutating func offer(_ order: UInt32, _ index: Int) {
+    if isFull, order <= threshold { return }
+    keys.append(UInt64(order) << 32 | UInt64(UInt32.max - UInt32(truncatingIfNeeded: index)))
+    if keys.count == capacity { cut() }
+  }
+
+  mutating func cut() {
+    keys.sort(by: >)
+    if keys.count > k { keys.removeLast(keys.count - k) }
+    if keys.count == k, let last = keys.last {
+      isFull = true
+      threshold = UInt32(truncatingIfNeeded: last >> 32)
+    }
+  }
+
+  func index(_ key: UInt64) -> Int { Int(UInt32.max - UInt32(truncatingIfNeeded: key)) }
+}
+
+/// Rises with the value; 0 for NaN, equal for both zeros.
+@inline(__always) private func order(_ value: Float) -> UInt32 {
+  if value.isNaN { return 0 }
+  let bits = (value + 0).bitPattern
+  return bits & 0x8000_0000 == 0 ? bits | 0x8000_0000 : ~bits
+}
+
+/// The value whose `order` this is.
+@inline(__always) private func value(_ order: UInt32) -> Float {
+  Float(bitPattern: order & 0x8000_0000 != 0 ? order & 0x7FFF_FFFF : ~order)
+}
+
+private func select(_ x: UnsafePointer<Float>, _ count: Int, _ k: Int, byMagnitude: Bool) -> [Int] {
+  precondition(count <= Int(Int32.max), "too many values for 32-bit indices")
+  guard k > 0, count > 0 else { return [] }
+  var candidates = Candidates(k: min(k, count))
+  let mask: UInt32 = byMagnitude ? 0x7FFF_FFFF : 0xFFFF_FFFF
+  let raw = UnsafeRawPointer(x)
+  var i = 0
+  while i < count {
+    if candidates.isFull, candidates.threshold > 0, i &+ 16 <= count {
+      // Whole groups that hold nothing above the threshold are passed over; NaN compares false.
+      let limit = SIMD8<Float>(repeating: value(candidates.threshold))
+      let masks = SIMD8<UInt32>(repeating: mask)
+      while i &+ 16 <= count {
+        let a = (raw + i &* 4).loadUnaligned(as: SIMD8<UInt32>.self) & masks
+        let b = (raw + i &* 4 + 32).loadUnaligned(as: SIMD8<UInt32>.self) & masks
+        let above =
+          (unsafeBitCast(a, to: SIMD8<Float>.self) .> limit) .| (unsafeBitCast(b, to: SIMD8<Float>.self) .> limit)
+        if any(above) { break }
+        i &+= 16
+      }
+    }
+    let end = min(count, i &+ 16)
+    while i < end {
+      candidates.offer(order(Float(bitPattern: x[i].bitPattern & mask)), i)
+      i &+= 1
+    }
+  }
+  candidates.cut()
+  return candidates.keys.map(candidates.index)
+}
+
+/// The indices of the k largest values (all, where there are fewer), by falling value, ties by rising index, NaN last.
+///
+/// O(n) comparisons plus O(k log(n / k)) sorted insertions on values in random order.
+package func topK(_ values: Span<Float>, _ k: Int) -> [Int] {
+  values.withUnsafeBufferPointer { $0.baseAddress.map { select($0, values.count, k, byMagnitude: false) } ?? [] }
+}
+
+package func topK(_ values: [Float], _ k: Int) -> [Int] { topK(values.span, k) }
+
+/// The same by absolute value.
+package func topKByMagnitude(_ values: Span<Float>, _ k: Int) -> [Int] {
+  values.withUnsafeBufferPointer { $0.baseAddress.map { select($0, values.count, k, byMagnitude: true) } ?? [] }
+}
+
+package func topKByMagnitude(_ values: [Float], _ k: Int) -> [Int] { topKByMagnitude(values.span, k) }
+
+/// `topK` of every row.
+package func topKRows(_ m: Matrix, _ k: Int, pool: ThreadPool) -> [[Int]] {
+  [[Int]](unsafeUninitializedCapacity: m.rows) { target, written in
+    m.elements.withUnsafeBufferPointer { x in
+      forEachRowGroup(m.rows, m.columns, pool) { row in
+        let indices = x.baseAddress.map { select($0 + row * m.columns, m.columns, k, byMagnitude: false) } ?? []
+        target.initializeElement(at: row, to: indices)
+      }
+    }
+    written = m.rows
+  }
+}
+
+/// The index of the largest value: the first of equals; NaN only where there is nothing else; nil where there is nothing.
+package func argmax(_ values: [Float]) -> Int? { topK(values.span, 1).first }
+
+package func argmax(_ values: Span<Float>) -> Int? { topK(values, 1).first }

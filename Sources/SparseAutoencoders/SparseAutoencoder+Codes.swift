@@ -1,0 +1,135 @@
+package import Kernels
+
+extension SparseAutoencoder {
+  /// What brings a decoder's output back to the scale of the activations: `x = y * factor + shift`.
+  package struct OutputScale: Sendable, Hashable {
+    package var factor: Float
+    package var shift: Float
+
+    package init(factor: Float, shift: Float) {
+      self.factor = factor
+      self.shift = shift
+    }
+
+    /// The same without the sample's mean: for differences of reconstructions.
+    package var withoutShift: OutputScale { OutputScale(factor: factor, shift: 0) }
+  }
+
+  /// The output scale without a sample's own: 1 / factor of `expectedAverage`, 1 otherwise.
+  package var unitScale: OutputScale {
+    if case .expectedAverage(let factor) = normalization { return OutputScale(factor: 1 / factor, shift: 0) }
+    return OutputScale(factor: 1, shift: 0)
+  }
+
+  /// Codes of activations `[n, d]` as sparse rows `[n, F]`, indices rising, values above 0: bit for bit `Encoding.code` at 1.
+  ///
+  /// Works through blocks of rows, and of features unless the SAE is a top-k one, so that memory does not grow with n F.
+  /// - Parameter convention: that of the file unless given.
+  package func encode(
+    _ activations: Matrix, convention: InputConvention? = nil, pool: ThreadPool
+  ) -> SparseRows {
+    precondition(activations.columns == dimension, "activations must be of the SAE's dimension")
+    var (starts, indices, values) = ([0], [Int32](), [Float]())
+    let rowsAtOnce = max(16, min(1024, (1 << 24) / min(width, featuresAtOnce)))
+    for start in stride(from: 0, to: activations.rows, by: rowsAtOnce) {
+      let block = activations.rows(start..<min(start + rowsAtOnce, activations.rows))
+      for row in encodedBlock(block, convention: convention ?? self.convention, pool: pool) {
+        indices.append(contentsOf: row.indices)
+        values.append(contentsOf: row.values)
+        starts.append(indices.count)
+      }
+    }
+    return SparseRows(columns: width, rowStarts: starts, indices: indices, values: values)
+  }
+
+  /// The activations through encoder and decoder, everything undone, `[n, d]`.
+  package func reconstruct(_ activations: Matrix, pool: ThreadPool) -> Matrix {
+    let codes = encode(activations, pool: pool)
+    return decode(codes, addingDecoderBias: true, scales: outputScales(of: activations), pool: pool)
+  }
+
+  /// The output scale of each activation `[n, d]`; nil where all have `unitScale`.
+  package func outputScales(of activations: Matrix) -> [OutputScale]? {
+    guard normalizesEachSample else { return nil }
+    let courses = centred(activations).courses
+    return courses.map { $0.outputScale(1, dimension: dimension) ?? unitScale }
+  }
+
+  /// z W_dec, plus b_dec where asked for, brought to each row's scale: `[n, F]` to `[n, d]`.
+  ///
+  /// Every output is one chain of fused multiply-adds over rising feature index; b_dec is added to its end.
+  /// - Parameter scales: one a row; `unitScale` for all where nil.
+  package func decode(
+    _ codes: SparseRows, addingDecoderBias: Bool, scales: [OutputScale]? = nil, pool: ThreadPool
+  ) -> Matrix {
+    precondition(codes.columns == width, "codes must be of the SAE's width")
+    precondition(scales.map { $0.count == codes.rows } ?? true, "one scale a row")
+    var scaled = codes
+    if case .topK(_, true) = architecture { scaled = codes.divided(byColumn: decoderNorms(pool: pool)) }
+    var output = decoder.withBytes {
+      multiply(scaled, rowMajor: $0, type: decoder.type, columns: dimension, pool: pool)
+    }
+    if addingDecoderBias { add(1, decoderBias, toRowsOf: &output, pool: pool) }
+    if scales == nil && unitScale.factor == 1 { return output }
+    for row in 0..<output.rows {
+      let scale = scales?[row] ?? unitScale
+      output.setRow(row, output.row(row).map { $0 * scale.factor + scale.shift })
+    }
+    return output
+  }
+
+  /// What one unit of each named feature adds to a reconstruction before the output scale, float32, `[indices.count, d]`:
+  /// W_dec's rows, divided by their norms where the SAE rescales by them.
+  package func decoderRows(_ indices: [Int]) -> Matrix {
+    normalizedIfRescaled(decoder.gathering(rows: indices))
+  }
+
+  /// As `decoderRows(_:)`, for consecutive features.
+  package func decoderRows(_ range: Range<Int>) -> Matrix { normalizedIfRescaled(decoder.rows(range)) }
+
+  /// d_j . v with W_dec's rows as stored, for vectors `[n, d]`: `[n, F]`. Reads the decoder once.
+  package func decoderProjections(_ vectors: Matrix, pool: ThreadPool) -> Matrix {
+    precondition(vectors.columns == dimension, "vectors must be of the SAE's dimension")
+    return decoder.projections(of: vectors, pool: pool)
+  }
+
+  /// The encoder's directions w_j of the named features as rows, float32, `[indices.count, d]`.
+  package func encoderColumns(_ indices: [Int]) -> Matrix { encoder.gathering(columns: indices) }
+
+  private func normalizedIfRescaled(_ rows: Matrix) -> Matrix {
+    guard case .topK(_, true) = architecture else { return rows }
+    var rows = rows
+    for index in 0..<rows.rows {
+      let row = rows.row(index)
+      let norm = norm(row)
+      if norm > 0 { rows.setRow(index, row.map { $0 / norm }) }
+    }
+    return rows
+  }
+
+  private func encodedBlock(
+    _ activations: Matrix, convention: InputConvention, pool: ThreadPool
+  ) -> [(indices: [Int32], values: [Float])] {
+    var rows = Array(repeating: (indices: [Int32](), values: [Float]()), count: activations.rows)
+    let (inputs, courses) = centred(activations)
+    for start in stride(from: 0, to: width, by: featuresAtOnce) {
+      let columns = start..<min(start + featuresAtOnce, width)
+      let (projections, bias) = projections(of: inputs, columns: columns, pool: pool)
+      let lines = FeatureLines(
+        of: self, columns: columns, biasProjection: bias, convention: convention, pool: pool)
+      for row in rows.indices {
+        let code = lines.code(projections.row(row), amplitude: courses[row].amplitude(1, dimension: dimension))
+        for index in code.indices where code[index] > 0 {
+          rows[row].indices.append(Int32(columns.lowerBound + index))
+          rows[row].values.append(code[index])
+        }
+      }
+    }
+    return rows
+  }
+
+  /// Features encoded together: all of them where they compete.
+  private var featuresAtOnce: Int {
+    if case .topK = architecture { width } else { 1 << 14 }
+  }
+}

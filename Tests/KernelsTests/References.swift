@@ -1,0 +1,92 @@
+@testable import Kernels
+
+// Slow, obvious references and made-up numbers for the tests of this folder.
+
+/// Numbers of mixed sign and size, the same for the same seed.
+func numbers(_ count: Int, seed: UInt64) -> [Float] {
+  var state = seed &* 0x9E37_79B9_7F4A_7C15 &+ 1
+  var values = [Float](repeating: 0, count: count)
+  values.withUnsafeMutableBufferPointer { values in
+    for i in 0..<count {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      values[i] = Float(Int32(truncatingIfNeeded: state >> 32)) * 0x1p-31
+    }
+  }
+  return values
+}
+
+func matrix(_ rows: Int, _ columns: Int, seed: UInt64) -> Matrix {
+  Matrix(rows: rows, columns: columns, elements: numbers(rows * columns, seed: seed))
+}
+
+/// `a b^T` by one chain of `fma` over ascending k per element.
+func referenceProduct(_ a: Matrix, transposed b: Matrix) -> Matrix {
+  var c = Matrix(rows: a.rows, columns: b.rows)
+  let (k, n) = (a.columns, b.rows)
+  a.elements.withUnsafeBufferPointer { x in
+    b.elements.withUnsafeBufferPointer { y in
+      c.elements.withUnsafeMutableBufferPointer { z in
+        var i = 0
+        while i < a.rows {
+          var j = 0
+          while j < n {
+            var sum: Float = 0
+            var step = 0
+            while step < k {
+              sum = sum.addingProduct(x[i &* k &+ step], y[j &* k &+ step])
+              step &+= 1
+            }
+            z[i &* n &+ j] = sum
+            j &+= 1
+          }
+          i &+= 1
+        }
+      }
+    }
+  }
+  return c
+}
+
+/// The 16-lane sum of protocol.md.
+func referenceTree(_ lanes: [Float]) -> Float {
+  var lanes = lanes
+  for half in [8, 4, 2, 1] { for i in 0..<half { lanes[i] += lanes[i + half] } }
+  return lanes[0]
+}
+
+func referenceDot(_ a: [Float], _ b: [Float]) -> Float {
+  var lanes = [Float](repeating: 0, count: 16)
+  for i in a.indices { lanes[i % 16] = lanes[i % 16].addingProduct(a[i], b[i]) }
+  return referenceTree(lanes)
+}
+
+/// Equal in every bit, any NaN being equal to any other.
+func sameBits(_ a: [Float], _ b: [Float]) -> Bool {
+  a.count == b.count && zip(a, b).allSatisfy { $0.bitPattern == $1.bitPattern || ($0.isNaN && $1.isNaN) }
+}
+
+/// The values with all but their upper 16 bits cleared: exactly representable in bfloat16.
+func roundedToBFloat16(_ values: [Float]) -> [Float] { values.map { Float(bitPattern: $0.bitPattern & 0xFFFF_0000) } }
+
+/// Stored bytes of the values, with one byte in front so that they are not aligned.
+func unalignedBytes(_ values: [Float], _ type: ElementType) -> [UInt8] {
+  var bytes: [UInt8] = [0]
+  for value in values {
+    switch type {
+    case .float32: withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
+    case .bfloat16: withUnsafeBytes(of: UInt16(value.bitPattern >> 16).littleEndian) { bytes.append(contentsOf: $0) }
+    case .float16: withUnsafeBytes(of: Float16(value).bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+  }
+  return bytes
+}
+
+func representable(_ values: [Float], _ type: ElementType) -> [Float] {
+  switch type {
+  case .float32: values
+  case .bfloat16: roundedToBFloat16(values)
+  case .float16: values.map { Float(Float16($0)) }
+  }
+}
+
+let pools = [ThreadPool(threads: 1), ThreadPool(threads: 2), ThreadPool(threads: 5)]
