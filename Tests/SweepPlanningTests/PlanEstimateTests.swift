@@ -30,10 +30,10 @@ import Testing
     }
     let plan = SweepPlan(sweep)
     let estimate = try PlanEstimate(plan, isDone: { _ in false }, size: { _ in 0 })
-    // Four variants (original, two random, shuffled), five coefficients, 150 questions; and the PCA vector.
+    // Four variants (original, two random, shuffled), five coefficients, 30 questions; and the PCA vector.
     #expect(estimate.rows[.evaluation] == 4 * 5)
     #expect(estimate.rows[.steerabilityScore] == 4)
-    #expect(estimate.rows[.evaluationQuestion] == 4 * 5 * 150)
+    #expect(estimate.rows[.evaluationQuestion] == 4 * 5 * 30)
     #expect(estimate.rows[.steeringVector] == 5)
     #expect(estimate.rows[.activationStatistics] == 1)
     let tokens = 157 * 128

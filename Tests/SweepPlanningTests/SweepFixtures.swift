@@ -103,8 +103,8 @@ final class FixtureFolder {
   static func example() throws -> FixtureFolder {
     var files = [
       "models/smollm2.gguf": "model", "data/text.txt": String(repeating: "a", count: 120_000),
-      "data/power/extract.json": "300", "data/power/evaluate.json": "150", "vectors/mine.safetensors": "vector",
-      "data/mine.json": "40", "data/neutral.txt": String(repeating: "b", count: 1500),
+      "data/power/extract.json": "300", "data/power/evaluate.json": "30", "vectors/mine.safetensors": "vector",
+      "data/mine.json": "20", "data/neutral.txt": String(repeating: "b", count: 1500),
     ]
     for layer in [12, 15, 18] {
       for (width, l0s) in [("16k", [9, 83]), ("65k", [70])] {

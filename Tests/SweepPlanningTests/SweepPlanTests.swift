@@ -76,7 +76,8 @@ private func keys(_ sweep: ResolvedSweep, where included: (TaskWork) -> Bool = {
 
   @Test func artifactsReadAreAmongTheSubmittedInputs() throws {
     let folder = try FixtureFolder.example()
-    let resolution = try folder.resolve(exampleSweep)
+    var resolution = try folder.resolve(exampleSweep)
+    resolution.sweep.settings.coefficients = [0, 1]
     for task in try SweepPlan(resolution.sweep).allTasks() {
       for case .artifact(let digest) in try TaskWork(canonicalJSON: task.work).inputs {
         #expect(resolution.inputs[digest] != nil, "\(task.title)")
@@ -117,14 +118,14 @@ private func keys(_ sweep: ResolvedSweep, where included: (TaskWork) -> Bool = {
           #expect(scored.insert("\(work.behaviour) \(variant)").inserted)
           let index = try #require(work.variants.firstIndex(of: variant))
           let covered = work.slices.filter { ($0.firstVariant..<$0.firstVariant + $0.variantCount).contains(index) }
-          #expect(covered.reduce(0) { $0 + $1.to - $1.from } == (work.behaviour == "power" ? 150 : 40))
+          #expect(covered.reduce(0) { $0 + $1.to - $1.from } == (work.behaviour == "power" ? 30 : 20))
           let tokens = work.sideEffects.filter { ($0.firstVariant..<$0.firstVariant + $0.variantCount).contains(index) }
           #expect(tokens.reduce(0) { $0 + $1.to - $1.from } == 1500)
         }
       default: break
       }
     }
-    #expect(Set(evaluated.values) == [150, 40])
+    #expect(Set(evaluated.values) == [30, 20])
     // Zero vectors are the SAE's, shared by behaviours.
     let power = evaluated.keys.filter { $0.hasPrefix("power ") }
     // A layer: original, 3 controls; a SAE: 2 zero, 2 error, and for 2 norms x 2 sparsities encode and its untrained,

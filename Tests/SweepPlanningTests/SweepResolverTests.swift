@@ -12,7 +12,7 @@ import Testing
     #expect(
       sweep.activations == .text(Digest(of: String(repeating: "a", count: 120_000)), tokens: 100_000, context: 128))
     #expect(sweep.behaviours[0].pairs == 200)
-    #expect(sweep.behaviours[0].questionCount == 150)
+    #expect(sweep.behaviours[0].questionCount == 30)
     #expect(sweep.behaviours[1].vector == Digest(of: "vector"))
     // No more tokens than the text has.
     #expect(sweep.sideEffects?.tokens == 1500)
