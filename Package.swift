@@ -83,6 +83,18 @@ let package = Package(
         "Tokenization", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: common),
 
+    tests("Decomposition", ["Decomposition", "Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords", "TensorFiles"]),
+    tests("Kernels", ["Kernels"]),
+    tests("LanguageModels", ["Diagnostics", "Kernels", "LanguageModels", "TensorFiles"]),
+    tests("Messaging", ["Diagnostics", "Messaging", "SweepRecords"]),
+    tests("Orchestration", ["Diagnostics", "Messaging", "Orchestration", "Storage", "SweepRecords"]),
+    tests("Processor", ["Processor"]),
+    tests("Reporting", ["Diagnostics", "Reporting", "Storage", "SweepRecords", "TensorFiles"]),
+    tests("SparseAutoencoders", ["Diagnostics", "Kernels", "SparseAutoencoders", "TensorFiles"]),
+    tests("Storage", ["Diagnostics", "Schemas", "Storage", "SweepRecords"]),
+    tests("SweepPlanning", ["Diagnostics", "SweepPlanning", "SweepRecords"]),
+    tests("TensorFiles", ["CZlib", "Diagnostics", "Kernels", "TensorFiles"]),
+    tests("Tokenization", ["Diagnostics", "Tokenization"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -8,6 +8,7 @@ internal import Orchestration
 internal import Reporting
 internal import Storage
 internal import SweepRecords
+internal import SweepPlanning
 internal import Synchronization
 
 /// `run`: a whole sweep on this machine, without any server.
@@ -37,7 +38,7 @@ struct RunCommand: AsyncParsableCommand {
     let verbose = verbose
     let embedded = EmbeddedRun(
       submitted.id, lock: lock, worker: registration, store: store, executor: ExperimentExecutor(pool: pool),
-      expander: PlannedSweepExpander(),
+      expander: SweepPlanExpander(),
       files: LocalFiles(folder: Settings.filesFolder, digests: Settings.digestMemory),
       log: { if verbose || $0.level >= .warning { Terminal.say($0.line) } }, progress: { display.show($0) })
     let signals = StopSignals { Task { await embedded.stop() } }

@@ -59,10 +59,3 @@ struct SweepFileInspection: SweepFileInspector {
     try PromptedModel.tokenizer(at: path).encode(bytes: text).count
   }
 }
-
-/// Makes the tasks of a stored sweep.
-struct PlannedSweepExpander: SweepExpander {
-  func chunk(of resolved: String, from cursor: Int, limit: Int) throws -> (tasks: [TaskDefinition], next: Int?) {
-    try SweepPlan(ResolvedSweep(canonicalJSON: resolved)).chunk(from: cursor, limit: limit)
-  }
-}
