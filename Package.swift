@@ -82,7 +82,10 @@ let package = Package(
         "Reporting", "SparseAutoencoders", "Steering", "Storage", "SweepPlanning", "SweepRecords", "TensorFiles",
         "Tokenization", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: common),
-
+    tests(
+      "Steering",
+      ["Diagnostics", "Kernels", "LanguageModels", "Steering", "SweepRecords", "TensorFiles", "Tokenization"]),
+    tests("SweepPlanning", ["SweepPlanning", "SweepRecords", "Diagnostics"]),
   ],
   swiftLanguageModes: [.v6]
 )
