@@ -41,7 +41,9 @@ static inline uint32_t processor_missing(void) { return 0; }
 static inline void processor_pause(void) { __asm__ volatile("yield"); }
 #endif
 
+/* Into the first-level cache, or the second-level cache only; any address will do. */
 static inline void processor_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+static inline void processor_prefetch_second(const void *address) { __builtin_prefetch(address, 0, 2); }
 
 typedef float processor_float8 __attribute__((ext_vector_type(8)));
 typedef double processor_double8 __attribute__((ext_vector_type(8)));

@@ -1,5 +1,5 @@
-/// For which coefficients each feature is active: closed intervals of `Float`, sorted so that the active features at a coefficient
-/// are found in O(log F + active).
+/// For which coefficients each feature is active: closed intervals of `Float`, sorted so that the active features at a
+/// coefficient are found in O(log F + active).
 struct ActiveIntervals: Sendable {
   /// Active from `bound` upwards, by rising bound.
   private var rising: [(bound: Float, feature: Int32)] = []
@@ -69,8 +69,8 @@ struct ThresholdLine {
 
   /// The coefficients at which `fma(c, slope, intercept) > threshold` in `Float`; nil where there is none.
   ///
-  /// The line rises (or falls) with c, rounding included, so that one `Float` next to c* divides the axis: the closed form finds
-  /// it up to rounding, and a search from there finds it exactly.
+  /// The line rises (or falls) with c, rounding included, so that one `Float` next to c* divides the axis: the closed
+  /// form finds it up to rounding, and a search from there finds it exactly.
   var active: ClosedRange<Float>? {
     guard let crossing else { return intercept > threshold ? ActiveIntervals.wholeAxis : nil }
     let greatest = Float.greatestFiniteMagnitude

@@ -1,12 +1,12 @@
 package import SparseAutoencoders
 
-/// How the code f(c v) of a vector changes with the coefficient, over the whole axis at once (methods.md, "The coefficient axis,
-/// exactly").
+/// How the code f(c v) of a vector changes with the coefficient, over the whole axis at once (methods.md, "The
+/// coefficient axis, exactly").
 ///
-/// For standard, jumprelu and gated SAEs without a normalisation of each sample, every feature is active on one interval of
-/// coefficients, known from the one product W_enc^T v: after O(F log F) the code at any coefficient costs O(its L0). Top-k SAEs
-/// and those that normalise each sample are evaluated directly, O(F) a coefficient. In either case the code at c is, bit for bit,
-/// `Encoding.code(row, coefficient: c)`.
+/// For standard, jumprelu and gated SAEs without a normalisation of each sample, every feature is active on one
+/// interval of coefficients, known from the one product W_enc^T v: after O(F log F) the code at any coefficient costs
+/// O(its L0). Top-k SAEs and those that normalise each sample are evaluated directly, O(F) a coefficient. In either
+/// case the code at c is, bit for bit, `Encoding.code(row, coefficient: c)`.
 package struct CoefficientLadder: Sendable {
   private enum Form: Sendable {
     case intervals(all: ActiveIntervals, ofZero: ActiveIntervals)
@@ -110,8 +110,8 @@ package struct CoefficientLadder: Sendable {
       of: code(at: coefficient), amplitude: encoding.amplitude(row, coefficient: coefficient))
   }
 
-  /// The coefficients at which L0 or the overlap may change, rising: both are constant from each to just below the next, and below
-  /// the first. Nil for SAEs that are evaluated directly.
+  /// The coefficients at which L0 or the overlap may change, rising: both are constant from each to just below the
+  /// next, and below the first. Nil for SAEs that are evaluated directly.
   package var steps: [Float]? {
     if case .intervals(let all, _) = form { return all.steps }
     return nil

@@ -3,9 +3,9 @@ package import Kernels
 package import SparseAutoencoders
 internal import SweepRecords
 
-/// Decomposes vectors through one SAE: every method, sparsity, convention and coefficient from one pass over the encoder and one
-/// over the decoder. Pursuits take one more pass over the decoder a step, shared by all of them; `pair-difference` encodes its
-/// activations besides.
+/// Decomposes vectors through one SAE: every method, sparsity, convention and coefficient from one pass over the
+/// encoder and one over the decoder. Pursuits take one more pass over the decoder a step, shared by all of them;
+/// `pair-difference` encodes its activations besides.
 package struct Decomposer {
   let autoencoder: SparseAutoencoder
   let request: DecompositionRequest
@@ -13,7 +13,8 @@ package struct Decomposer {
   /// Rising, without repetition.
   let sparsities: [Sparsity]
 
-  /// - Throws: `InputError` for vectors of another dimension, numbers that are not finite, and methods without what they need.
+  /// - Throws: `InputError` for vectors of another dimension, numbers that are not finite, and methods without what
+  ///   they need.
   package init(
     _ autoencoder: SparseAutoencoder, _ request: DecompositionRequest, pool: ThreadPool
   ) throws(InputError) {
@@ -28,11 +29,13 @@ package struct Decomposer {
 
   /// Gives every variant to `body` as soon as it exists, so that memory does not grow with their number.
   ///
-  /// For each vector and method: the sparsities that `DecompositionNaming` lists, with and without b_dec where the method has both,
-  /// for each input convention where it matters, at coefficient 1; for `encode` also at the other coefficients, at the fullest
-  /// sparsity or at all of them (`cutsLadder`). No result depends on what else is in the request, nor on threads.
+  /// For each vector and method: the sparsities that `DecompositionNaming` lists, with and without b_dec where the
+  /// method has both, for each input convention where it matters, at coefficient 1; for `encode` also at the other
+  /// coefficients, at the fullest sparsity or at all of them (`cutsLadder`). No result depends on what else is in the
+  /// request, nor on threads.
   ///
-  /// - Parameter checkpoint: called between pieces of work with the fraction that is done; what it or `body` throws ends the run.
+  /// - Parameter checkpoint: called between pieces of work with the fraction that is done; what it or `body` throws
+  ///   ends the run.
   package func run(
     checkpoint: (Double) throws -> Void = { _ in }, each body: (DecompositionVariant) throws -> Void
   ) throws -> DecompositionExtras {
@@ -72,9 +75,7 @@ package struct DecompositionExtras: Sendable {
 /// What all vectors of a run share, computed once: products with encoder and decoder, the pairs' codes, the pursuits.
 struct PreparedDecompositions {
   let encoded: EncodedVectors
-  let dictionary: UnitDictionary
-  /// Norms of the dictionary's rows before they were scaled, `[F]`.
-  let norms: [Float]
+  let decoder: DecoderDirections
   /// d_j . v / ||d_j||, `[n, F]`.
   let projections: Matrix
   /// Mean count of negative projections among a random direction's largest.
@@ -98,15 +99,12 @@ struct PreparedDecompositions {
     }
     try checkpoint(0)
     encoded = EncodedVectors(vectors, anchor: anchor, of: autoencoder, pool: pool)
-    let pursued = request.methods.contains(where: \.isPursuit)
-    let dictionary = UnitDictionary(autoencoder, memory: pursued ? 1 << 30 : 0, pool: pool)
-    self.dictionary = dictionary
-    norms = dictionary.norms(pool: pool)
+    decoder = DecoderDirections(autoencoder, pool: pool)
     var directions = Matrix(vectors, columns: autoencoder.dimension)
     if let seed = request.seed {
       directions.append(rows: SignBaselines.directions(seed: seed, dimension: autoencoder.dimension))
     }
-    let products = dictionary.projections(of: directions, pool: pool)
+    let products = decoder.projections(of: directions, pool: pool)
     projections = products.rows(0..<vectors.count)
     let counts = (vectors.count..<products.rows).map { SignBaselines.negatives(amongLargest: products.row($0)) }
     randomNegative = counts.isEmpty ? nil : Double(counts.reduce(0, +)) / Double(counts.count)
@@ -116,11 +114,11 @@ struct PreparedDecompositions {
         try PairDifference(pairs, of: autoencoder, pool: pool) { try checkpoint(0.1 + share * (Double(row) + $0)) }
       }
     }
-    pursuits = try Self.pursue(decomposer, dictionary) { try checkpoint(0.5 + 0.4 * $0) }
+    pursuits = try Self.pursue(decomposer) { try checkpoint(0.5 + 0.4 * $0) }
   }
 
   private static func pursue(
-    _ decomposer: Decomposer, _ dictionary: UnitDictionary, checkpoint: (Double) throws -> Void
+    _ decomposer: Decomposer, checkpoint: (Double) throws -> Void
   ) throws -> [Key: [SignedCode]] {
     var keys: [Key] = []
     var vectors: [(vector: [Float], rule: PursuitRule)] = []
@@ -131,8 +129,10 @@ struct PreparedDecompositions {
         vectors.append((subject.vector, rule))
       }
     }
+    guard !keys.isEmpty else { return [:] }
     var atoms: [Int] = []
     for case .atoms(let k) in decomposer.sparsities { atoms.append(k) }
+    let dictionary = UnitDictionary(decomposer.autoencoder, pool: decomposer.pool)
     let codes = try PursuitBatch.run(
       vectors, sparsities: atoms, dictionary: dictionary, pool: decomposer.pool, checkpoint: checkpoint)
     return Dictionary(zip(keys, codes)) { first, _ in first }

@@ -1,8 +1,8 @@
 internal import Kernels
 package import SweepRecords
 
-/// How good a decomposition is, and how far the two known failures go (methods.md, section 4). One property a column of the table
-/// `decomposition`; nil where a number does not exist.
+/// How good a decomposition is, and how far the two known failures go (methods.md, section 4). One property a column of
+/// the table `decomposition`; nil where a number does not exist.
 package struct DecompositionMetrics: Sendable, Equatable {
   /// ||c v||.
   package var vectorNorm: Double
@@ -21,8 +21,8 @@ package struct DecompositionMetrics: Sendable, Equatable {
   /// ||z- W_dec||^2 / ||v||^2 of a signed code's negative coefficients.
   package var negativeEnergy: Double?
 
-  /// How the code overlaps with that of the zero vector. What goes beyond sets is there for codes that the encoder made of one
-  /// input.
+  /// How the code overlaps with that of the zero vector. What goes beyond sets is there for codes that the encoder made
+  /// of one input.
   package struct ZeroOverlap: Sendable, Equatable {
     /// L0 of f(0).
     package var l0: Int?
@@ -41,7 +41,8 @@ package struct DecompositionMetrics: Sendable, Equatable {
     static let tops = [5, 10, 20, 50, 100]
   }
 
-  /// What the signs of a vector's projections say, beside what they say for random directions; the same for all methods.
+  /// What the signs of a vector's projections say, beside what they say for random directions; the same for all
+  /// methods.
   package struct SignCounts: Sendable, Equatable {
     /// Negative ones among the 100 largest |mean f(h+) - mean f(h-)|.
     package var negative: Int?

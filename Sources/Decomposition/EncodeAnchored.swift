@@ -1,7 +1,8 @@
 internal import SparseAutoencoders
 
 extension EncodedVectors {
-  /// `encode-anchored`: (f(mu + a v) - f(mu)) / a; with a normalisation of each sample the difference of what the two decode to.
+  /// `encode-anchored`: (f(mu + a v) - f(mu)) / a; with a normalisation of each sample the difference of what the two
+  /// decode to.
   func encodeAnchored(
     _ row: Int, convention: SparseAutoencoder.InputConvention, anchor: Anchor
   ) -> WholeCode {

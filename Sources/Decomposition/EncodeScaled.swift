@@ -1,7 +1,8 @@
 internal import SparseAutoencoders
 
 extension EncodedVectors {
-  /// `encode-scaled`: f(s v) / s with s = median norm / norm, decoded with b_dec / s. The zero vector is not scaled: f(0).
+  /// `encode-scaled`: f(s v) / s with s = median norm / norm, decoded with b_dec / s. The zero vector is not scaled:
+  /// f(0).
   func encodeScaled(
     _ row: Int, norm: Float, medianNorm: Float, convention: SparseAutoencoder.InputConvention
   ) -> WholeCode {

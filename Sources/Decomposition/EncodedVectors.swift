@@ -1,7 +1,8 @@
 internal import Kernels
 internal import SparseAutoencoders
 
-/// The vectors of one call as the encoder sees them: one pass over W_enc gives the lines of all methods, conventions and coefficients.
+/// The vectors of one call as the encoder sees them: one pass over W_enc gives the lines of all methods, conventions
+/// and coefficients.
 struct EncodedVectors: Sendable {
   let autoencoder: SparseAutoencoder
   let encoding: Encoding

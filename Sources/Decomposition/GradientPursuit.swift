@@ -1,8 +1,8 @@
 internal import Kernels
 
-/// Gradient pursuit (Blumensath and Davies 2008) as methods.md, section 3, defines it: at each step the atom that correlates most
-/// with the residual joins the support, and the code moves along the gradient on the support, by the length that is best there.
-/// Without signs, negative coefficients are then set to 0.
+/// Gradient pursuit (Blumensath and Davies 2008) as methods.md, section 3, defines it: at each step the atom that
+/// correlates most with the residual joins the support, and the code moves along the gradient on the support, by the
+/// length that is best there. Without signs, negative coefficients are then set to 0.
 struct GradientPursuit: Pursuit {
   let isSigned: Bool
   var hasEnded = false
@@ -26,7 +26,8 @@ struct GradientPursuit: Pursuit {
     var direction = [Float](repeating: 0, count: vector.count)
     for (component, atom) in zip(gradient, atoms) { Kernels.add(component, atom, to: &direction) }
     let squared = dotInDouble(direction, direction)
-    // The gradient's components can cancel in the span of the atoms, or vanish below the smallest number: no direction, no step.
+    // The gradient's components can cancel in the span of the atoms, or vanish below the smallest number: no direction,
+    // no step.
     guard squared > 0 else { return }
     let length = dotInDouble(direction, residual) / squared
     for index in coefficients.indices {

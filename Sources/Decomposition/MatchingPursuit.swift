@@ -20,7 +20,8 @@ struct MatchingPursuit: Pursuit {
 
   mutating func add(_ atom: Int, row: [Float], gradient: [Float]) {
     let products = (atoms + [row]).map { dotInDouble($0, row) }
-    // An atom in the span of the others correlates with the residual only by rounding: what can be explained is explained.
+    // An atom in the span of the others correlates with the residual only by rounding: what can be explained is
+    // explained.
     guard squares.append(products: products, correlation: dotInDouble(row, vector), isSigned: isSigned) else {
       hasEnded = true
       return

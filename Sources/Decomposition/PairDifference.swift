@@ -48,7 +48,8 @@ struct PairDifference: Sendable {
     meanDifference = zip(columnMeans(pairs.positive), columnMeans(pairs.negative)).map { $0 - $1 }
   }
 
-  /// mean err(h+) - mean err(h-), where err(h) = h - g(f(h)): exactly what the reconstruction of the whole code misses, `[d]`.
+  /// mean err(h+) - mean err(h-), where err(h) = h - g(f(h)): exactly what the reconstruction of the whole code misses,
+  /// `[d]`.
   func error(missedBy reconstruction: [Float]) -> [Float] {
     zip(meanDifference, reconstruction).map { Float($0 - Double($1)) }
   }

@@ -13,7 +13,8 @@ struct PursuitRule: Sendable, Hashable {
   var step: Step
 }
 
-/// One vector's pursuit: grows its support by one atom a step. Pursuits are nested: the state after step k is the code of k atoms.
+/// One vector's pursuit: grows its support by one atom a step. Pursuits are nested: the state after step k is the code
+/// of k atoms.
 protocol Pursuit: Sendable {
   /// What the code does not explain yet, `[d]`.
   var residual: [Float] { get }
@@ -42,8 +43,9 @@ extension Pursuit {
 enum PursuitBatch {
   /// Runs each vector's pursuit to the largest sparsity.
   ///
-  /// A pursuit ends early where no atom that is left correlates with the residual (positively, if it is not signed): for the
-  /// zero vector at once. Larger sparsities then have its last code. Results do not depend on what else is in the batch.
+  /// A pursuit ends early where no atom that is left correlates with the residual (positively, if it is not signed):
+  /// for the zero vector at once. Larger sparsities then have its last code. Results do not depend on what else is in
+  /// the batch.
   ///
   /// Complexity: O(n F d) a step. Memory: O(n F), in groups of pursuits where that would be much.
   /// - Parameter sparsities: rising.
@@ -74,11 +76,12 @@ enum PursuitBatch {
       }
     }
     var codes = [[SignedCode]](repeating: [], count: pursuits.count)
+    var projections = Matrix(rows: 0, columns: dictionary.width)
     var steps = 0
     for sparsity in sparsities {
       while steps < min(sparsity, dictionary.width) {
         try checkpoint(Double(steps) / Double(min(sparsities.last ?? 1, dictionary.width)))
-        step(&pursuits, dictionary, pool)
+        step(&pursuits, dictionary, &projections, pool)
         steps += 1
       }
       for index in pursuits.indices { codes[index].append(pursuits[index].code(width: dictionary.width)) }
@@ -86,11 +89,13 @@ enum PursuitBatch {
     return codes
   }
 
-  private static func step(_ pursuits: inout [any Pursuit], _ dictionary: UnitDictionary, _ pool: ThreadPool) {
+  private static func step(
+    _ pursuits: inout [any Pursuit], _ dictionary: UnitDictionary, _ projections: inout Matrix, _ pool: ThreadPool
+  ) {
     let running = pursuits.indices.filter { !pursuits[$0].hasEnded }
     guard !running.isEmpty else { return }
     let residuals = Matrix(running.map { pursuits[$0].residual }, columns: dictionary.dimension)
-    var projections = dictionary.projections(of: residuals, pool: pool)
+    dictionary.project(residuals, into: &projections, pool: pool)
     for (row, index) in running.enumerated() {
       let support = pursuits[index].support
       var gradient = support.map { projections[row, $0] }
@@ -103,7 +108,7 @@ enum PursuitBatch {
         continue
       }
       gradient.append(correlations[atom])
-      pursuits[index].add(atom, row: dictionary.rows([atom]).elements, gradient: gradient)
+      pursuits[index].add(atom, row: dictionary.row(atom, pool: pool), gradient: gradient)
     }
   }
 }

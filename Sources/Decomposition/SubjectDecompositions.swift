@@ -27,7 +27,7 @@ struct SubjectDecompositions {
       let code = prepared.encoded.code(row, coefficient: 1, convention: decomposer.autoencoder.convention)
       let spurious = SpuriousFeatures.find(in: code, firing: pairs.firing)
       signs.spurious = spurious.count
-      signs.worst = SpuriousFeatures.worst(spurious, dictionary: prepared.dictionary, pool: decomposer.pool)
+      signs.worst = SpuriousFeatures.worst(spurious, decoder: prepared.decoder, pool: decomposer.pool)
     }
     self.signs = signs
   }
@@ -60,7 +60,7 @@ struct SubjectDecompositions {
   ) throws {
     let sparsities = DecompositionNaming.sparsities(of: method.rawValue, in: decomposer.sparsities)
     if method.isPursuit {
-      let codes = prepared.pursuit(row, method).map { WholeCode.ofUnitRows($0, norms: prepared.norms) }
+      let codes = prepared.pursuit(row, method).map { WholeCode.ofUnitRows($0, norms: prepared.decoder.norms) }
       let cuts = reconstructed(codes, to: [.all], method)
       for (sparsity, cut) in zip(sparsities, cuts) {
         try give(cut[0], method, sparsity, 1, context, nil, body)
@@ -92,9 +92,9 @@ struct SubjectDecompositions {
         let factor = Float(coefficient)
         return prepared.encoded.encode(row, coefficient: factor, code: ladder.code(at: factor))
       }
+      let rungs = reconstructed(wholes, to: cuts, .encode)
       for (index, coefficient) in some.enumerated() {
-        let reconstructions = reconstructed([wholes[index]], to: cuts, .encode)[0]
-        for (sparsity, cut) in zip(cuts, reconstructions) {
+        for (sparsity, cut) in zip(cuts, rungs[index]) {
           try give(cut, .encode, sparsity, coefficient, context, wholes[index].activations, body)
         }
       }
@@ -113,7 +113,7 @@ struct SubjectDecompositions {
     case .encodeAnchored:
       return encoded.anchor.map { encoded.encodeAnchored(row, convention: convention, anchor: $0) }
     case .pairDifference: return prepared.pairs[row]?.whole
-    case .projection: return .projection(projections, norms: prepared.norms)
+    case .projection: return .projection(projections, norms: prepared.decoder.norms)
     case .gradientPursuit, .gradientPursuitSigned, .matchingPursuit, .matchingPursuitSigned: return nil
     }
   }

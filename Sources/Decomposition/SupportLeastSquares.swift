@@ -1,5 +1,5 @@
-/// Least squares on a support that grows by one atom at a time, through the Cholesky factor of its Gram matrix; with or without
-/// the constraint that no coefficient is negative (Lawson and Hanson 1974, restricted to the support).
+/// Least squares on a support that grows by one atom at a time, through the Cholesky factor of its Gram matrix; with or
+/// without the constraint that no coefficient is negative (Lawson and Hanson 1974, restricted to the support).
 struct SupportLeastSquares: Sendable {
   /// One coefficient an atom, in the order in which they came.
   private(set) var solution: [Double] = []
@@ -68,8 +68,8 @@ struct SupportLeastSquares: Sendable {
     return x
   }
 
-  /// Lawson and Hanson's loop from the last solution on. Each round lowers the error, so that none comes twice; the bound holds
-  /// off rounding.
+  /// Lawson and Hanson's loop from the last solution on. Each round lowers the error, so that none comes twice; the
+  /// bound holds off rounding.
   private mutating func solveNonNegative() {
     for _ in 0..<3 * gram.count + 3 {
       let target = solvedFree()

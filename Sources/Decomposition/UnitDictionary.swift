@@ -1,16 +1,18 @@
 internal import Kernels
 internal import SparseAutoencoders
 
-/// The decoder's rows scaled to unit norm: D of the pursuits. A dead row stays zero and so is never chosen.
+/// The decoder's rows scaled to unit norm: D of the pursuits, which multiply by it once a step. A dead row stays zero
+/// and so is never chosen.
 ///
-/// Products have the same bits whether the rows are kept packed or made again for every product.
+/// Products have the same bits whether the rows are kept packed or, where that would take too much memory, made again
+/// each time.
 struct UnitDictionary: Sendable {
-  let autoencoder: SparseAutoencoder
+  private let autoencoder: SparseAutoencoder
   private let packed: PackedMatrix?
   /// Rows that are made at once where they are not kept.
   private let rowsAtOnce: Int
 
-  /// - Parameter memory: the most bytes that keeping the rows may take; 0 for a dictionary that is used once.
+  /// - Parameter memory: the most bytes that keeping the rows may take.
   init(_ autoencoder: SparseAutoencoder, memory: Int = 1 << 30, pool: ThreadPool) {
     self.autoencoder = autoencoder
     let (width, dimension) = (autoencoder.width, autoencoder.dimension)
@@ -20,7 +22,9 @@ struct UnitDictionary: Sendable {
       return
     }
     packed = PackedMatrix(outputs: width, inputs: dimension, storage: .float32, pool: pool) { rows, target in
-      let values = UnitDictionary.unit(autoencoder.decoderRows(rows)).elements
+      var unit = autoencoder.decoderRows(rows)
+      normaliseRows(&unit, pool: pool)
+      let values = unit.elements.span
       for index in values.indices { target[index] = values[index] }
     }
   }
@@ -28,41 +32,27 @@ struct UnitDictionary: Sendable {
   var width: Int { autoencoder.width }
   var dimension: Int { autoencoder.dimension }
 
-  /// D x for vectors `[n, d]`: `[n, F]`, each element one chain over the dimension.
-  func projections(of vectors: Matrix, pool: ThreadPool) -> Matrix {
-    if let packed { return multiply(vectors, packed, pool: pool) }
-    var result = Matrix(rows: vectors.rows, columns: width)
+  /// D x for vectors `[n, d]`, each element one chain over the dimension.
+  /// - Parameter result: `[n, F]`; what it held does not matter, and it is replaced where its shape is another.
+  func project(_ vectors: Matrix, into result: inout Matrix, pool: ThreadPool) {
+    if result.rows != vectors.rows { result = Matrix(rows: vectors.rows, columns: width) }
+    if let packed { return multiply(vectors, packed, into: &result, pool: pool) }
     for start in stride(from: 0, to: width, by: rowsAtOnce) {
       let range = start..<min(start + rowsAtOnce, width)
-      let block = multiply(vectors, transposed: rows(range), pool: pool)
+      var rows = autoencoder.decoderRows(range)
+      normaliseRows(&rows, pool: pool)
+      let block = multiply(vectors, transposed: rows, pool: pool)
       for row in 0..<vectors.rows {
-        result.elements.replaceSubrange(
-          row * width + range.lowerBound..<row * width + range.upperBound, with: block.row(row))
+        let place = row * width + range.lowerBound..<row * width + range.upperBound
+        result.elements.replaceSubrange(place, with: block.row(row))
       }
     }
-    return result
   }
 
-  /// The norms of the rows before they were scaled, `[F]`; a dead row has 0.
-  func norms(pool: ThreadPool) -> [Float] {
-    let stored = autoencoder.decoderNorms(pool: pool)
-    guard case .topK(_, rescalesByDecoderNorm: true) = autoencoder.architecture else { return stored }
-    return stored.map { $0 > 0 ? 1 : 0 }
-  }
-
-  /// The named rows, `[indices.count, d]`.
-  func rows(_ indices: [Int]) -> Matrix { UnitDictionary.unit(autoencoder.decoderRows(indices)) }
-
-  private func rows(_ range: Range<Int>) -> Matrix { UnitDictionary.unit(autoencoder.decoderRows(range)) }
-
-  private static func unit(_ rows: Matrix) -> Matrix {
-    var unit: [Float] = []
-    unit.reserveCapacity(rows.elements.count)
-    for index in 0..<rows.rows {
-      let row = rows.row(index)
-      let length = norm(row)
-      unit.append(contentsOf: length > 0 ? row.map { $0 / length } : row.map { _ in 0 })
-    }
-    return Matrix(rows: rows.rows, columns: rows.columns, elements: unit)
+  /// One row, `[d]`.
+  func row(_ index: Int, pool: ThreadPool) -> [Float] {
+    var row = autoencoder.decoderRows([index])
+    normaliseRows(&row, pool: pool)
+    return row.elements
   }
 }

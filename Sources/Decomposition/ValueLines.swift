@@ -12,8 +12,8 @@ struct ValueLines: Sendable {
     intercepts = encoding.magnitudeIntercepts(convention) ?? encoding.intercepts(convention)
   }
 
-  /// The mean over the code's features of |pre(0)| / (|pre(0)| + |a w . v|): how much of a feature's activation the bias speaks
-  /// for. Nil for the empty code.
+  /// The mean over the code's features of |pre(0)| / (|pre(0)| + |a w . v|): how much of a feature's activation the
+  /// bias speaks for. Nil for the empty code.
   func biasShare(of code: SignedCode, amplitude: Float) -> Double? {
     guard code.count > 0 else { return nil }
     var sum = 0.0

@@ -7,11 +7,11 @@ internal import SweepRecords
 struct WholeCode: Sendable {
   /// z.
   var code: SignedCode
-  /// What goes through the decoder in place of z, one value an entry: where samples of different scale were averaged, or where z
-  /// counts unit-norm rows. Nil for z itself.
+  /// What goes through the decoder in place of z, one value an entry: where samples of different scale were averaged,
+  /// or where z counts unit-norm rows. Nil for z itself.
   var decoded: [Float]?
-  /// The multiple of b_dec that belongs to the code even without bias: what is left of a difference between samples of different
-  /// scale.
+  /// The multiple of b_dec that belongs to the code even without bias: what is left of a difference between samples of
+  /// different scale.
   var fixedBias: Float = 0
   /// The multiple of b_dec that `with-bias` adds; nil where the method has no such convention.
   var bias: Float?
@@ -32,8 +32,8 @@ struct CutCode: Sendable {
   var withoutBias: [Float]
   /// Nil where the method has no such convention.
   var withBias: [Float]?
-  /// The share of the vector's energy that the negative coefficients' part of the reconstruction has: ||z- W_dec||^2; nil where
-  /// there was no need for it.
+  /// The share of the vector's energy that the negative coefficients' part of the reconstruction has: ||z- W_dec||^2;
+  /// nil where there was no need for it.
   var negativeEnergy: Double?
 }
 

@@ -1,8 +1,8 @@
 /// Keys and values of a run of positions, packed for one kind of use: per key-value head, keys as panels of 16 positions
 /// `[dimension][16]` and values as panels of 16 dimensions `[positions][16]`.
+///
+/// Plain numbers: it is looked up for every run of queries, and the matrices would be retained each time.
 private struct PackedPositions {
-  let keys: Matrix
-  let values: Matrix
   let count: Int
   let packed: UnsafeMutablePointer<Float>
   let headDimension: Int
@@ -13,9 +13,7 @@ private struct PackedPositions {
   private var keySize: Int { keyPanels * 16 * headDimension }
   private var headSize: Int { keySize + valuePanels * 16 * count }
 
-  init(keys: Matrix, values: Matrix, count: Int, shape: AttentionShape) {
-    self.keys = keys
-    self.values = values
+  init(count: Int, shape: AttentionShape) {
     self.count = count
     headDimension = shape.headDimension
     keyValueHeads = shape.keyValueHeads
@@ -31,7 +29,7 @@ private struct PackedPositions {
     packed + (head * headSize + keySize + panel * 16 * count)
   }
 
-  func pack(head: Int) {
+  func pack(_ keys: Matrix, _ values: Matrix, head: Int) {
     let width = keyValueHeads * headDimension
     keys.elements.withUnsafeBufferPointer { keys in
       values.elements.withUnsafeBufferPointer { values in
@@ -42,7 +40,8 @@ private struct PackedPositions {
             rows: min(16, count - panel * 16), into: keyPanel(head: head, panel))
         }
         packRowMajor(
-          .float32, values + head * headDimension, rowBytes: width * 4, steps: count, columns: headDimension,
+          .float32, values + head * headDimension, rowBytes: width * 4, steps: 0..<count, panelSteps: count,
+          columns: headDimension,
           into: valuePanel(head: head, 0))
       }
     }
@@ -70,12 +69,13 @@ struct AttentionPlan {
   private let parts: [AttentionPart]
   private let shape: AttentionShape
   private var prefixes: [PackedPositions] = []
+  private var prefixOwners: [Int] = []
   private var tails: [PackedPositions] = []
 
   init(parts: [AttentionPart], shape: AttentionShape, pool: ThreadPool) {
     self.parts = parts
     self.shape = shape
-    tails = parts.map { PackedPositions(keys: $0.tailKeys, values: $0.tailValues, count: $0.tailCount, shape: shape) }
+    tails = parts.map { PackedPositions(count: $0.tailCount, shape: shape) }
     var groups: [(prefix: Int?, parts: [Int])] = []
     var known: [PrefixIdentity: Int] = [:]
     for (index, part) in parts.enumerated() {
@@ -89,7 +89,8 @@ struct AttentionPlan {
       } else {
         known[identity] = groups.count
         groups.append((prefixes.count, [index]))
-        prefixes.append(PackedPositions(keys: keys, values: values, count: part.prefixCount, shape: shape))
+        prefixes.append(PackedPositions(count: part.prefixCount, shape: shape))
+        prefixOwners.append(index)
       }
     }
     for group in groups { cut(group.parts, prefix: group.prefix, pool) }
@@ -121,9 +122,18 @@ struct AttentionPlan {
   }
 
   func pack(_ pool: ThreadPool) {
-    let all = prefixes + tails
     let heads = shape.keyValueHeads
-    pool.divide(all.count * heads) { all[$0 / heads].pack(head: $0 % heads) }
+    pool.divide(prefixes.count * heads) { task in
+      let part = parts[prefixOwners[task / heads]]
+      guard let keys = part.prefixKeys, let values = part.prefixValues else { return }
+      prefixes[task / heads].pack(keys, values, head: task % heads)
+    }
+    // Most tails are a few rows: a thread takes several.
+    pool.divide((tails.count + 7) / 8) { task in
+      for index in task * 8..<min(tails.count, task * 8 + 8) {
+        for head in 0..<heads { tails[index].pack(parts[index].tailKeys, parts[index].tailValues, head: head) }
+      }
+    }
   }
 
   func deallocate() {
@@ -132,24 +142,36 @@ struct AttentionPlan {
 
   // MARK: One unit
 
-  /// What a unit works with: scores `[queries][stride]`, column j being position `base + j`.
-  private struct Scores {
-    let values: UnsafeMutablePointer<Float>
+  /// What a unit works with: its queries, and scores `[queries][stride]`, column j being position `base + j`.
+  private struct Work {
+    let queries: UnsafeBufferPointer<Query>
+    let scores: UnsafeMutablePointer<Float>
     let base: Int
     let stride: Int
+    /// Packed queries `[row block][dimension][rows]`.
+    let packed: UnsafeMutablePointer<Float>
+    /// Sums of weight * value, `[queries][dimension, in whole panels]`.
+    let sums: UnsafeMutablePointer<Float>
   }
 
   func compute(_ unit: Unit, _ queries: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>) {
-    let positions = unit.queries.map(\.position)
-    guard let first = positions.min(), let last = positions.max() else { return }
-    let base = firstSeen(from: first) & ~15
-    // 32 beyond the last position: a panel's padding, then a tail that begins inside it.
-    let stride = ((last - base + 1 + 15) & ~15) + 32
-    let scores = Scores(values: .allocateAligned(unit.queries.count * stride), base: base, stride: stride)
-    defer { scores.values.deallocate() }
-    score(unit, scores, queries)
-    let sums = unit.queries.indices.map { weigh(unit.queries[$0], scores, row: $0) }
-    collect(unit, scores, sums, into: output)
+    unit.queries.withUnsafeBufferPointer { members in
+      var (first, last) = (Int.max, 0)
+      for query in members { (first, last) = (min(first, query.position), max(last, query.position)) }
+      let base = firstSeen(from: first) & ~15
+      // 32 beyond the last position: a panel's padding, then a tail that begins inside it.
+      let stride = ((last - base + 1 + 15) & ~15) + 32
+      let width = (shape.headDimension + 15) / 16 * 16
+      let work = Work(
+        queries: members, scores: .allocateAligned(members.count * stride), base: base, stride: stride,
+        packed: .allocateAligned(members.count * shape.headDimension), sums: .allocateAligned(members.count * width))
+      work.sums.initialize(repeating: 0, count: members.count * width)
+      score(unit, work, queries)
+      collect(unit, work, into: output)
+      work.scores.deallocate()
+      work.packed.deallocate()
+      work.sums.deallocate()
+    }
   }
 
   private func firstSeen(from position: Int) -> Int {
@@ -157,64 +179,61 @@ struct AttentionPlan {
     return max(0, position - window + 1)
   }
 
-  private func score(_ unit: Unit, _ scores: Scores, _ queries: UnsafePointer<Float>) {
-    let last = unit.queries.map(\.position).max() ?? 0
-    var run = 0
-    if let prefix = unit.prefix {
-      product(
-        unit.queries[...], prefixes[prefix], unit.keyValueHead, positions: scores.base...last, offset: 0, scores,
-        queries)
-    }
-    // Each part's own tail: runs of queries of one part.
-    while run < unit.queries.count {
-      let part = unit.queries[run].part
-      let end = unit.queries[run...].firstIndex { $0.part != part } ?? unit.queries.count
-      product(
-        unit.queries[run..<end], tails[part], unit.keyValueHead,
-        positions: scores.base...(unit.queries[run..<end].map(\.position).max() ?? 0), offset: parts[part].prefixCount,
-        scores, queries)
-      run = end
+  /// Calls `body` for every run of queries of one part.
+  private func forEachRun(_ work: Work, longest: Int = .max, _ body: (Range<Int>, Int) -> Void) {
+    var start = 0
+    while start < work.queries.count {
+      let part = work.queries[start].part
+      var end = start + 1
+      while end < work.queries.count, end - start < longest, work.queries[end].part == part { end += 1 }
+      body(start..<end, part)
+      start = end
     }
   }
 
-  /// Dot products of some queries with the keys of the wanted absolute positions; the keys begin at position `offset`.
-  private func product(
-    _ members: ArraySlice<Query>, _ keys: PackedPositions, _ keyValueHead: Int, positions: ClosedRange<Int>,
-    offset: Int,
-    _ scores: Scores, _ queries: UnsafePointer<Float>
+  private func score(_ unit: Unit, _ work: Work, _ queries: UnsafePointer<Float>) {
+    if let prefix = unit.prefix {
+      multiplyKeys(0..<work.queries.count, prefixes[prefix], unit.keyValueHead, offset: 0, work, queries)
+    }
+    forEachRun(work) { run, part in
+      multiplyKeys(run, tails[part], unit.keyValueHead, offset: parts[part].prefixCount, work, queries)
+    }
+  }
+
+  /// Scores of some queries against the positions that any of them sees; the keys begin at absolute position `offset`.
+  private func multiplyKeys(
+    _ members: Range<Int>, _ keys: PackedPositions, _ keyValueHead: Int, offset: Int, _ work: Work,
+    _ queries: UnsafePointer<Float>
   ) {
-    let low = max(0, positions.lowerBound - offset)
-    let high = min(keys.count - 1, positions.upperBound - offset)
+    var last = 0
+    for index in members { last = max(last, work.queries[index].position) }
+    let (low, high) = (max(0, work.base - offset), min(keys.count - 1, last - offset))
     guard low <= high else { return }
     let dimension = shape.headDimension
     let rowBlocks = RowBlocks(rows: members.count)
-    let packed = UnsafeMutablePointer<Float>.allocateAligned(members.count * dimension)
-    defer { packed.deallocate() }
     for block in 0..<rowBlocks.count {
       let (start, end) = (rowBlocks.start(block), rowBlocks.start(block + 1))
-      let target = packed + start * dimension
+      let target = work.packed + start * dimension
       for row in start..<end {
-        let query = members[members.startIndex + row]
+        let query = work.queries[members.lowerBound + row]
         let source = queries + (query.row * shape.heads + query.head) * dimension
         for step in 0..<dimension { target[step &* (end &- start) &+ (row &- start)] = source[step] }
       }
     }
     for panel in low / 16...high / 16 {
-      // A panel may begin before the first column: its first columns are then not wanted, and go to a place of their own.
-      let column = offset + panel * 16 - scores.base
-      let top = scores.values + (members.startIndex * scores.stride + column)
+      let column = offset + panel * 16 - work.base
       let operands = TileOperands(
-        steps: dimension, a: packed, b: keys.keyPanel(head: keyValueHead, panel), c: top, cStride: scores.stride,
-        continuing: false)
-      if column >= 0, column + 16 <= scores.stride {
+        steps: dimension, a: work.packed, b: keys.keyPanel(head: keyValueHead, panel),
+        c: work.scores + (members.lowerBound * work.stride + column), cStride: work.stride, continuing: false)
+      if column >= 0, column + 16 <= work.stride {
         multiplyRowBlocks(0..<rowBlocks.count, of: rowBlocks, operands)
       } else {
-        clipped(operands, rowBlocks, columns: max(0, -column)..<min(16, scores.stride - column))
+        clipped(operands, rowBlocks, columns: max(0, -column)..<min(16, work.stride - column))
       }
     }
   }
 
-  /// A panel of which only some columns have a place.
+  /// A panel of which only some columns have a place: a window begins inside it.
   private func clipped(_ operands: TileOperands, _ rowBlocks: RowBlocks, columns: Range<Int>) {
     let edge = UnsafeMutablePointer<Float>.allocateAligned(rowBlocks.rows * 16)
     defer { edge.deallocate() }
@@ -227,81 +246,72 @@ struct AttentionPlan {
     }
   }
 
-  /// Turns one row of scores into weights and returns their sum.
-  private func weigh(_ query: Query, _ scores: Scores, row: Int) -> Float {
-    let values = scores.values + row * scores.stride
-    let first = firstSeen(from: query.position) - scores.base
-    let end = query.position + 1 - scores.base
-    scaleElements(values + first, end - first, by: shape.scale)
-    if let cap = shape.softcap { softcapElements(values + first, end - first, cap: cap) }
-    let largest = largestElement(values + first, end - first)
-    let (from, to) = (first & ~15, (end + 15) & ~15)
-    (values + from).update(repeating: -.infinity, count: first - from)
-    (values + end).update(repeating: -.infinity, count: to - end)
-    return exponentiateAndSum(values + from, to - from, shift: largest)
-  }
-
-  /// Weights times values, divided by the sums.
-  private func collect(_ unit: Unit, _ scores: Scores, _ sums: [Float], into output: UnsafeMutablePointer<Float>) {
-    let panels = (shape.headDimension + 15) / 16
-    let width = panels * 16
-    let result = UnsafeMutablePointer<Float>.allocateAligned(unit.queries.count * width)
-    defer { result.deallocate() }
-    result.initialize(repeating: 0, count: unit.queries.count * width)
-    let rowBlocks = RowBlocks(rows: unit.queries.count)
-    if let prefix = unit.prefix {
-      for block in 0..<rowBlocks.count {
-        accumulate(
-          unit, rowBlocks.start(block)..<rowBlocks.start(block + 1), prefixes[prefix], offset: 0, scores, result)
+  /// Turns scores into weights, adds up weights times values, and divides by the weights' sums.
+  private func collect(_ unit: Unit, _ work: Work, into output: UnsafeMutablePointer<Float>) {
+    let dimension = shape.headDimension
+    let width = (dimension + 15) / 16 * 16
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: work.queries.count) { totals in
+      for (index, query) in work.queries.enumerated() {
+        let total = weighScores(
+          work.scores + index * work.stride, first: firstSeen(from: query.position) - work.base,
+          end: query.position + 1 - work.base, scale: shape.scale, softcap: shape.softcap)
+        totals.initializeElement(at: index, to: total)
       }
-    }
-    var run = 0
-    while run < unit.queries.count {
-      let part = unit.queries[run].part
-      var end = run + 1
-      while end < unit.queries.count, unit.queries[end].part == part, end - run < 6 { end += 1 }
-      accumulate(unit, run..<end, tails[part], offset: parts[part].prefixCount, scores, result)
-      run = end
-    }
-    for (index, query) in unit.queries.enumerated() {
-      let target = output + (query.row * shape.heads + query.head) * shape.headDimension
-      for i in 0..<shape.headDimension { target[i] = result[index &* width &+ i] / sums[index] }
+      if let prefix = unit.prefix {
+        let rowBlocks = RowBlocks(rows: work.queries.count)
+        for block in 0..<rowBlocks.count {
+          addValues(
+            rowBlocks.start(block)..<rowBlocks.start(block + 1), prefixes[prefix], unit.keyValueHead, offset: 0, work)
+        }
+      }
+      forEachRun(work, longest: 6) { run, part in
+        addValues(run, tails[part], unit.keyValueHead, offset: parts[part].prefixCount, work)
+      }
+      for (index, query) in work.queries.enumerated() {
+        let target = output + (query.row * shape.heads + query.head) * dimension
+        let total = totals[index]
+        for i in 0..<dimension { target[i] = work.sums[index &* width &+ i] / total }
+      }
     }
   }
 
   /// Goes on with the chains of up to six queries over the positions that each of them sees in `values`: the positions common
   /// to all in one tile, the few before and after row by row.
-  private func accumulate(
-    _ unit: Unit, _ members: Range<Int>, _ values: PackedPositions, offset: Int, _ scores: Scores,
-    _ result: UnsafeMutablePointer<Float>
+  private func addValues(
+    _ members: Range<Int>, _ values: PackedPositions, _ keyValueHead: Int, offset: Int, _ work: Work
   ) {
-    let seen = members.map { index in
-      let position = unit.queries[index].position
+    func seen(_ index: Int) -> Range<Int> {
+      let position = work.queries[index].position
       let low = min(values.count, max(0, firstSeen(from: position) - offset))
       return low..<max(low, min(values.count, position + 1 - offset))
     }
-    var common = (seen.map(\.lowerBound).max() ?? 0)..<Int.max
-    let end = seen.map(\.upperBound).min() ?? 0
-    common = common.lowerBound..<max(common.lowerBound, end)
-    for panel in 0..<values.valuePanels {
-      let b = values.valuePanel(head: unit.keyValueHead, panel)
-      func tile(_ rows: Range<Int>, _ positions: Range<Int>) {
-        guard !positions.isEmpty else { return }
-        multiplyRows(
-          rows: rows.count,
-          TileOperands(
-            steps: positions.count,
-            a: scores.values + (rows.lowerBound * scores.stride + offset + positions.lowerBound - scores.base),
-            b: b + positions.lowerBound * 16, c: result + (rows.lowerBound * values.valuePanels + panel) * 16,
-            cStride: values.valuePanels * 16, continuing: true),
-          aStride: scores.stride, bStride: 16)
+    var (low, high) = (0, values.count)
+    for index in members {
+      let range = seen(index)
+      (low, high) = (max(low, range.lowerBound), min(high, range.upperBound))
+    }
+    let panels = values.valuePanels
+    func tile(_ rows: Range<Int>, _ positions: Range<Int>, _ panel: Int) {
+      multiplyRows(
+        rows: rows.count,
+        TileOperands(
+          steps: positions.count,
+          a: work.scores + (rows.lowerBound * work.stride + offset + positions.lowerBound - work.base),
+          b: values.valuePanel(head: keyValueHead, panel) + positions.lowerBound * 16,
+          c: work.sums + (rows.lowerBound * panels + panel) * 16, cStride: panels * 16, continuing: true),
+        aStride: work.stride, bStride: 16)
+    }
+    for panel in 0..<panels {
+      guard low < high else {
+        for index in members { tile(index..<index + 1, seen(index), panel) }
+        continue
       }
-      if common.isEmpty {
-        for (row, range) in zip(members, seen) { tile(row..<row + 1, range) }
-      } else {
-        for (row, range) in zip(members, seen) { tile(row..<row + 1, range.lowerBound..<common.lowerBound) }
-        tile(members, common)
-        for (row, range) in zip(members, seen) { tile(row..<row + 1, common.upperBound..<range.upperBound) }
+      for index in members where seen(index).lowerBound < low {
+        tile(index..<index + 1, seen(index).lowerBound..<low, panel)
+      }
+      tile(members, low..<high, panel)
+      for index in members where seen(index).upperBound > high {
+        tile(index..<index + 1, high..<seen(index).upperBound, panel)
       }
     }
   }

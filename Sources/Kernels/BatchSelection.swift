@@ -39,91 +39,151 @@ extension SparseRows {
   }
   /// The `count` largest elements of a whole matrix that are above zero: the code of a BatchTopK SAE from its pre-activations.
   ///
-  /// Of equal elements the one in the lower row, then the lower column, is taken. NaN is never taken. O(elements): two counting
-  /// passes over the bit patterns, which rise with positive numbers.
+  /// Of equal elements the one in the lower row, then the lower column, is taken. NaN is never taken. O(elements).
   package init(largest count: Int, of m: Matrix, pool: ThreadPool) {
-    let limit = m.elements.withUnsafeBufferPointer { values in PatternLimit(largest: max(0, count), of: values) }
-    var ties = limit.ties
-    var (starts, indices, values) = ([0], [Int32](), [Float]())
-    indices.reserveCapacity(max(0, min(count, m.elements.count)))
-    values.reserveCapacity(max(0, min(count, m.elements.count)))
-    starts.reserveCapacity(m.rows + 1)
+    let groups = (m.rows + WholeSelection.rowsAtOnce - 1) / WholeSelection.rowsAtOnce
+    var parts = [WholeSelection.Part](repeating: .init(), count: groups)
     m.elements.withUnsafeBufferPointer { elements in
-      for row in 0..<m.rows {
-        for column in 0..<m.columns {
-          let value = elements[row &* m.columns &+ column]
-          // Not above zero, or NaN: negative numbers have larger patterns.
-          guard value > 0, value.bitPattern >= limit.pattern else { continue }
-          if value.bitPattern == limit.pattern {
-            if ties == 0 { continue }
-            ties -= 1
-          }
-          indices.append(Int32(truncatingIfNeeded: column))
-          values.append(value)
-        }
-        starts.append(indices.count)
+      guard let elements = elements.baseAddress else { return }
+      let selection = WholeSelection(elements: elements, rows: m.rows, columns: m.columns)
+      let limit = selection.smallestKey(ofLargest: max(0, count), groups: groups, pool: pool)
+      parts.withUnsafeMutableBufferPointer { parts in
+        guard let parts = parts.baseAddress else { return }
+        pool.divide(groups) { parts[$0] = selection.part($0, from: limit) }
       }
     }
+    var (starts, indices, values) = ([0], [Int32](), [Float]())
+    starts.reserveCapacity(m.rows + 1)
+    for part in parts {
+      starts.append(contentsOf: part.rowEnds.map { $0 + indices.count })
+      indices.append(contentsOf: part.indices)
+      values.append(contentsOf: part.values)
+    }
+    if m.columns == 0 { starts = Array(repeating: 0, count: m.rows + 1) }
     self.init(columns: m.columns, rowStarts: starts, indices: indices, values: values)
   }
 }
 
-/// The smallest positive bit pattern taken, and how many elements that have it.
-private struct PatternLimit {
-  /// At least 1: zero itself is never taken.
-  let pattern: UInt32
-  let ties: Int
+/// Selection over all elements: a histogram of the upper 12 bits finds the bucket in which the last one taken lies, then a
+/// partition of that bucket finds the element.
+private struct WholeSelection {
+  static let rowsAtOnce = 64
+  /// Patterns from here on are infinite or not numbers.
+  private static let infinity: UInt32 = 0x7F80_0000
+  private static let bucketShift: UInt32 = 20
 
-  init(largest count: Int, of values: UnsafeBufferPointer<Float>) {
-    var upper = [Int](repeating: 0, count: 1 << 16)
-    upper.withUnsafeMutableBufferPointer { upper in
-      for value in values where value > 0 { upper[Int(value.bitPattern >> 16)] += 1 }
-    }
-    guard let (half, above) = Self.bucket(of: count, in: upper) else {
-      (pattern, ties) = (1, .max)
-      return
-    }
-    var lower = [Int](repeating: 0, count: 1 << 16)
-    lower.withUnsafeMutableBufferPointer { lower in
-      for value in values where value > 0 && value.bitPattern >> 16 == half {
-        lower[Int(value.bitPattern & 0xFFFF)] += 1
-      }
-    }
-    guard let (rest, inBucket) = Self.bucket(of: count - above, in: lower) else {
-      (pattern, ties) = (1, .max)
-      return
-    }
-    pattern = half << 16 | rest
-    ties = count - above - inBucket
+  struct Part {
+    var rowEnds: [Int] = []
+    var indices: [Int32] = []
+    var values: [Float] = []
   }
 
-  /// The bucket, counted from the highest, in which element number `count` lies, and how many elements are in higher ones; nil
-  /// where there are no more than `count` in all.
-  private static func bucket(of count: Int, in buckets: [Int]) -> (bucket: UInt32, above: Int)? {
-    var above = 0
-    for bucket in buckets.indices.reversed() {
-      if above + buckets[bucket] > count { return (UInt32(bucket), above) }
-      above += buckets[bucket]
+  let elements: UnsafePointer<Float>
+  let rows: Int
+  let columns: Int
+
+  private func elementRange(_ group: Int) -> Range<Int> {
+    group * Self.rowsAtOnce * columns..<min(rows, (group + 1) * Self.rowsAtOnce) * columns
+  }
+
+  /// The pattern in the upper half, the position reversed in the lower; 0 for what is never taken.
+  @inline(__always) private func key(_ position: Int) -> UInt64 {
+    let value = elements[position]
+    return value > 0 ? UInt64(value.bitPattern) << 32 | UInt64(~UInt32(truncatingIfNeeded: position)) : 0
+  }
+
+  /// The key of the last element taken; 1 where all above zero are, the largest of all where none is.
+  func smallestKey(ofLargest count: Int, groups: Int, pool: ThreadPool) -> UInt64 {
+    precondition(rows * columns <= Int(UInt32.max), "positions are numbered in 32 bits")
+    guard count > 0 else { return .max }
+    let buckets = 1 << 12
+    var counts = [UInt32](repeating: 0, count: groups * buckets)
+    counts.withUnsafeMutableBufferPointer { counts in
+      guard let counts = counts.baseAddress else { return }
+      pool.divide(groups) { group in
+        let own = counts + group * buckets
+        for position in elementRange(group) {
+          // What is negative, zero or not a number counts as pattern 0.
+          let bits = elements[position].bitPattern
+          own[Int((bits <= Self.infinity ? bits : 0) >> Self.bucketShift)] &+= 1
+        }
+      }
     }
-    return nil
+    var above = 0
+    for bucket in (0..<buckets).reversed() {
+      let here = (0..<groups).reduce(0) { $0 + Int(counts[$1 * buckets + bucket]) }
+      if above + here >= count { return last(count - above, inBucket: UInt64(bucket), holding: here) }
+      above += here
+    }
+    return 1
+  }
+
+  private func last(_ count: Int, inBucket bucket: UInt64, holding size: Int) -> UInt64 {
+    var keys: [UInt64] = []
+    keys.reserveCapacity(size)
+    for position in 0..<rows * columns {
+      let key = key(position)
+      if key >> UInt64(32 + Self.bucketShift) == bucket, key > 0 { keys.append(key) }
+    }
+    // The lowest bucket counts what is never taken as well.
+    guard count <= keys.count else { return 1 }
+    let size = keys.count
+    return keys.withUnsafeMutableBufferPointer { keys in
+      keys.baseAddress.map { RowSelection.element(count - 1, fromLargest: $0, size) } ?? 1
+    }
+  }
+
+  /// The elements of some rows whose keys are at least `limit`.
+  func part(_ group: Int, from limit: UInt64) -> Part {
+    var part = Part()
+    let smallest = Float(bitPattern: UInt32(limit >> 32))
+    let limits = SIMD8<Float>(repeating: smallest)
+    for row in group * Self.rowsAtOnce..<min(rows, (group + 1) * Self.rowsAtOnce) {
+      let start = row * columns
+      var column = 0
+      while column < columns {
+        let end = min(column &+ 8, columns)
+        if column &+ 8 <= columns {
+          let eight = UnsafeRawPointer(elements + (start &+ column)).loadUnaligned(as: SIMD8<Float>.self)
+          if !any(eight .>= limits) {
+            column = end
+            continue
+          }
+        }
+        while column < end {
+          if key(start &+ column) >= limit {
+            part.indices.append(Int32(truncatingIfNeeded: column))
+            part.values.append(elements[start &+ column])
+          }
+          column &+= 1
+        }
+      }
+      part.rowEnds.append(part.indices.count)
+    }
+    return part
   }
 }
 
-/// Finds the largest elements of one row after another.
-private struct RowSelection {
+/// Finds the largest elements of one row after another. Owns its scratch memory: arrays would check and retain at every step.
+private struct RowSelection: ~Copyable {
   let kept: Int
   let columns: Int
   /// What is not above it is passed over at first.
   private var guess: Float = 0
   /// Bit pattern in the upper half, the column reversed in the lower: keys differ, and rise as the selection prefers.
-  private var candidates: [UInt64] = []
-  private var scratch: [UInt64] = []
+  private let candidates: UnsafeMutablePointer<UInt64>
+  private let scratch: UnsafeMutablePointer<UInt64>
 
   init(kept: Int, columns: Int) {
     self.kept = kept
     self.columns = columns
-    candidates.reserveCapacity(columns)
-    scratch.reserveCapacity(columns)
+    candidates = .allocate(capacity: max(1, columns))
+    scratch = .allocate(capacity: max(1, columns))
+  }
+
+  deinit {
+    candidates.deallocate()
+    scratch.deallocate()
   }
 
   @inline(__always) static func column(_ key: UInt64) -> Int32 { Int32(bitPattern: ~UInt32(truncatingIfNeeded: key)) }
@@ -132,60 +192,64 @@ private struct RowSelection {
   /// Writes the row's keys in the order of the columns; returns how many.
   mutating func select(_ row: UnsafePointer<Float>, into target: UnsafeMutablePointer<UInt64>) -> Int {
     guard kept > 0 else { return 0 }
-    collect(row, above: guess)
-    if candidates.count < kept, guess > 0 { collect(row, above: 0) }
-    var smallest: UInt64 = 0
-    if candidates.count > kept {
-      scratch.removeAll(keepingCapacity: true)
-      scratch.append(contentsOf: candidates)
-      smallest = scratch.withUnsafeMutableBufferPointer { Self.element(kept - 1, fromLargest: $0) }
+    var count = collect(row, above: guess)
+    if count < kept, guess > 0 { count = collect(row, above: 0) }
+    guard count > kept else {
+      target.update(from: candidates, count: count)
+      guess = 0
+      return count
     }
+    scratch.update(from: candidates, count: count)
+    let smallest = Self.element(kept - 1, fromLargest: scratch, count)
     var written = 0
-    for key in candidates where key >= smallest {
-      target[written] = key
+    for entry in 0..<count where candidates[entry] >= smallest {
+      target[written] = candidates[entry]
       written &+= 1
     }
-    guess = candidates.count > kept ? Self.value(smallest) * 0.875 : 0
+    guess = Self.value(smallest) * 0.875
     return written
   }
 
-  private mutating func collect(_ row: UnsafePointer<Float>, above limit: Float) {
-    candidates.removeAll(keepingCapacity: true)
+  private func collect(_ row: UnsafePointer<Float>, above limit: Float) -> Int {
     let limits = SIMD8<Float>(repeating: limit)
+    var count = 0
     var column = 0
-    while column < columns {
-      let end = min(column &+ 16, columns)
-      if column &+ 16 <= columns {
-        let address = UnsafeRawPointer(row + column)
-        let low = address.loadUnaligned(as: SIMD8<Float>.self) .> limits
-        let high = address.loadUnaligned(fromByteOffset: 32, as: SIMD8<Float>.self) .> limits
-        if !any(low .| high) {
-          column = end
-          continue
-        }
-      }
-      while column < end {
-        let value = row[column]
-        if value > limit {
-          candidates.append(UInt64(value.bitPattern) << 32 | UInt64(~UInt32(truncatingIfNeeded: column)))
-        }
-        column &+= 1
-      }
+    while column &+ 16 <= columns {
+      let address = UnsafeRawPointer(row + column)
+      let low = address.loadUnaligned(as: SIMD8<Float>.self) .> limits
+      let high = address.loadUnaligned(fromByteOffset: 32, as: SIMD8<Float>.self) .> limits
+      if any(low .| high) { take(row, column, column &+ 16, above: limit, &count) }
+      column &+= 16
+    }
+    take(row, column, columns, above: limit, &count)
+    return count
+  }
+
+  /// Writes each key and steps on only past those above the limit: no branch to mispredict.
+  @inline(__always) private func take(
+    _ row: UnsafePointer<Float>, _ start: Int, _ end: Int, above limit: Float, _ count: inout Int
+  ) {
+    var column = start
+    while column < end {
+      let value = row[column]
+      candidates[count] = UInt64(value.bitPattern) << 32 | UInt64(~UInt32(truncatingIfNeeded: column))
+      count &+= value > limit ? 1 : 0
+      column &+= 1
     }
   }
 
   /// Element number `rank` of those in falling order, all different, by partition around the middle of three.
-  private static func element(_ rank: Int, fromLargest keys: UnsafeMutableBufferPointer<UInt64>) -> UInt64 {
-    var (low, high) = (0, keys.count - 1)
+  static func element(_ rank: Int, fromLargest keys: UnsafeMutablePointer<UInt64>, _ count: Int) -> UInt64 {
+    var (low, high) = (0, count &- 1)
     while low < high {
-      let (first, middle, last) = (keys[low], keys[(low + high) / 2], keys[high])
+      let (first, middle, last) = (keys[low], keys[(low &+ high) / 2], keys[high])
       let pivot = max(min(first, middle), min(max(first, middle), last))
       var (left, right) = (low, high)
       while left <= right {
         while keys[left] > pivot { left &+= 1 }
         while keys[right] < pivot { right &-= 1 }
         if left <= right {
-          keys.swapAt(left, right)
+          (keys[left], keys[right]) = (keys[right], keys[left])
           left &+= 1
           right &-= 1
         }

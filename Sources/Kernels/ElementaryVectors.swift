@@ -4,7 +4,7 @@ internal import CProcessor
 // into the loops in every build. A scalar is lane 0 of a vector: the same operations, hence the same bits.
 
 extension Elementary {
-  /// e^x within 1 ulp; 0 below -104, infinity above 88.73.
+  /// e^x within 1.1 ulp; 0 below -104, infinity above 88.73.
   package static func exp(_ x: Float) -> Float { exponential(SIMD8(repeating: x))[0] }
 
   /// Hyperbolic tangent within 3 ulp.
@@ -16,7 +16,8 @@ extension Elementary {
   /// x sigmoid(x) within 4 ulp.
   package static func silu(_ x: Float) -> Float { silu(SIMD8(repeating: x))[0] }
 
-  /// The tanh form of GELU, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), computed as x sigmoid(2 ...), which does not cancel.
+  /// The tanh form of GELU, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), computed as x sigmoid(2 ...), which does not
+  /// cancel: within 4 ulp for x > 0 and 13 ulp for x > -3; below, where it fades, within 2^-22 absolutely.
   package static func geluTanh(_ x: Float) -> Float { geluTanh(SIMD8(repeating: x))[0] }
 
   @inline(__always) fileprivate static func fma(
@@ -154,10 +155,39 @@ func largestElement(_ x: UnsafePointer<Float>, _ count: Int) -> Float {
   return result
 }
 
-/// Replaces x by e^(x - shift) and returns the sum: element i is added to lane i % 16, then 8+8, 4+4, 2+2, 1+1.
+/// Turns scores `first..<end` into weights: x becomes e^(y - largest y) with y = scale * x, softcapped where there is a cap.
+/// Returns the weights' sum: element i is added to lane i % 16 in ascending order, then 8+8, 4+4, 2+2, 1+1.
 ///
-/// `count` must be a multiple of 16; minus infinity stands for "not there" and leaves its lane as it is.
-func exponentiateAndSum(_ x: UnsafeMutablePointer<Float>, _ count: Int, shift: Float) -> Float {
+/// Works on whole groups of 16, which must be there; what stands beside the range in them becomes 0 and changes no lane.
+func weighScores(
+  _ x: UnsafeMutablePointer<Float>, first: Int, end: Int, scale: Float, softcap: Float?
+) -> Float {
+  let (from, to) = (first & ~15, (end &+ 15) & ~15)
+  let raw = UnsafeMutableRawPointer(x)
+  let scales = SIMD8<Float>(repeating: scale)
+  var i = from
+  if let softcap {
+    let caps = SIMD8<Float>(repeating: softcap)
+    while i < to {
+      let scaled = (raw + i &* 4).loadUnaligned(as: SIMD8<Float>.self) * scales
+      let capped = caps * Elementary.hyperbolicTangent(scaled / caps)
+      (raw + i &* 4).storeBytes(of: capped, as: SIMD8<Float>.self)
+      i &+= 8
+    }
+  } else {
+    while i < to {
+      let scaled = (raw + i &* 4).loadUnaligned(as: SIMD8<Float>.self) * scales
+      (raw + i &* 4).storeBytes(of: scaled, as: SIMD8<Float>.self)
+      i &+= 8
+    }
+  }
+  for i in from..<first { x[i] = -.infinity }
+  for i in end..<to { x[i] = -.infinity }
+  return exponentiateAndSum(x + from, to &- from, shift: largestElement(x + from, to &- from))
+}
+
+/// Replaces x by e^(x - shift) and returns the sum in 16 lanes; `count` is a multiple of 16, minus infinity becomes 0.
+private func exponentiateAndSum(_ x: UnsafeMutablePointer<Float>, _ count: Int, shift: Float) -> Float {
   let shifts = SIMD8<Float>(repeating: shift)
   var low = SIMD8<Float>(repeating: 0)
   var high = low

@@ -158,8 +158,43 @@ struct TileOperands {
   var continuing: Bool
 }
 
+/// What will be read later: a tile asks for one cache line of it every four steps of k, to have it in the second-level cache by
+/// then. Lines lie in runs of a power of two, a run every `stride` bytes.
+struct LookAhead {
+  var base: UnsafeRawPointer
+  /// Lines still to ask for; 0 for nothing.
+  var lines = 0
+  /// Lines already asked for.
+  var next = 0
+  var runShift = 62
+  var stride = 0
+
+  /// `count` runs of about `bytes`, `stride` bytes apart.
+  mutating func setRuns(of bytes: Int, every stride: Int, count: Int) {
+    let linesOfRun = (bytes + 63) / 64
+    guard linesOfRun > 0, count > 0 else { return }
+    runShift = Int.bitWidth - 1 - linesOfRun.leadingZeroBitCount
+    self.stride = stride
+    lines = count &<< runShift
+  }
+
+  /// Asks for what is left at once.
+  mutating func finish() {
+    while lines > 0 {
+      processor_prefetch_second(line(next))
+      next &+= 1
+      lines &-= 1
+    }
+  }
+
+  @inline(__always) func line(_ index: Int) -> UnsafeRawPointer {
+    base + ((index &>> runShift) &* stride &+ (index & ((1 &<< runShift) &- 1)) &* 64)
+  }
+}
+
 @inline(__always) private func run<Format: PanelFormat>(
-  _: Format.Type, rows: Int, panels: Int, _ operands: TileOperands, rowStride: Int, stepStride: Int, bStep: Int
+  _: Format.Type, rows: Int, panels: Int, _ operands: TileOperands, rowStride: Int, stepStride: Int, bStep: Int,
+  looksAhead: Bool = false, ahead: LookAhead? = nil
 ) {
   var tile = Tile()
   if operands.continuing { tile.load(rows: rows, panels: panels, operands.c, stride: operands.cStride) }
@@ -168,7 +203,8 @@ struct TileOperands {
   let panelStride = operands.panelStride
   // Several panels at once are bound by memory; unrolled, they would also run out of registers.
   let unrolled = panels == 1 ? operands.steps &>> 2 : 0
-  for _ in 0..<unrolled {
+  for iteration in 0..<unrolled {
+    if looksAhead, let ahead { processor_prefetch_second(ahead.line(ahead.next &+ iteration)) }
     tile.step(Format.self, rows: rows, panels: panels, a, rowStride: rowStride, b, panelStride: panelStride)
     tile.step(
       Format.self, rows: rows, panels: panels, a + stepStride, rowStride: rowStride, b + bStep, panelStride: panelStride
@@ -191,22 +227,23 @@ struct TileOperands {
 }
 
 @inline(__always) private func runPacked<Format: PanelFormat>(
-  _: Format.Type, rows: Int, panels: Int, _ operands: TileOperands
+  _: Format.Type, rows: Int, panels: Int, _ operands: TileOperands, looksAhead: Bool = false, ahead: LookAhead? = nil
 ) {
   run(
-    Format.self, rows: rows, panels: panels, operands, rowStride: 1, stepStride: rows, bStep: Format.bytesPerStep)
+    Format.self, rows: rows, panels: panels, operands, rowStride: 1, stepStride: rows, bStep: Format.bytesPerStep,
+    looksAhead: looksAhead, ahead: ahead)
 }
 
 @inline(__always) private func runOnePanel<Format: PanelFormat>(
-  _: Format.Type, rows: Int, _ operands: TileOperands
+  _: Format.Type, rows: Int, _ operands: TileOperands, looksAhead: Bool = false, ahead: LookAhead? = nil
 ) {
   switch rows {
-  case 6: runPacked(Format.self, rows: 6, panels: 1, operands)
-  case 5: runPacked(Format.self, rows: 5, panels: 1, operands)
-  case 4: runPacked(Format.self, rows: 4, panels: 1, operands)
-  case 3: runPacked(Format.self, rows: 3, panels: 1, operands)
-  case 2: runPacked(Format.self, rows: 2, panels: 1, operands)
-  default: runPacked(Format.self, rows: 1, panels: 1, operands)
+  case 6: runPacked(Format.self, rows: 6, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
+  case 5: runPacked(Format.self, rows: 5, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
+  case 4: runPacked(Format.self, rows: 4, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
+  case 3: runPacked(Format.self, rows: 3, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
+  case 2: runPacked(Format.self, rows: 2, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
+  default: runPacked(Format.self, rows: 1, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
   }
 }
 
@@ -259,7 +296,9 @@ func multiplyRows(rows: Int, _ operands: TileOperands, aStride: Int, bStride: In
 /// All row blocks of a packed left factor times one float32 panel: the loop that a large product spends its time in.
 ///
 /// `a` holds the blocks `blocks` of `blockRows` one after the other, each `[steps][rows of the block]`.
-func multiplyRowBlocks(_ blocks: Range<Int>, of rowBlocks: RowBlocks, _ operands: TileOperands) {
+func multiplyRowBlocks(
+  _ blocks: Range<Int>, of rowBlocks: RowBlocks, _ operands: TileOperands, ahead: inout LookAhead
+) {
   var operands = operands
   for block in blocks {
     let rows = rowBlocks.start(block &+ 1) &- rowBlocks.start(block)
@@ -268,14 +307,22 @@ func multiplyRowBlocks(_ blocks: Range<Int>, of rowBlocks: RowBlocks, _ operands
       let next = operands.c + rows &* operands.cStride
       for row in 0..<rows { processor_prefetch(next + row &* operands.cStride) }
     }
-    if rows == 6 {
-      runPacked(Float32Panel.self, rows: 6, panels: 1, operands)
+    if ahead.lines > 0 {
+      runOnePanel(Float32Panel.self, rows: rows, operands, looksAhead: true, ahead: ahead)
+      let asked = operands.steps &>> 2
+      ahead.next &+= asked
+      ahead.lines &-= asked
     } else {
       runOnePanel(Float32Panel.self, rows: rows, operands)
     }
     operands.a += rows &* operands.steps
     operands.c += rows &* operands.cStride
   }
+}
+
+func multiplyRowBlocks(_ blocks: Range<Int>, of rowBlocks: RowBlocks, _ operands: TileOperands) {
+  var ahead = LookAhead(base: operands.b)
+  multiplyRowBlocks(blocks, of: rowBlocks, operands, ahead: &ahead)
 }
 
 /// Rows cut into blocks of at most six whose sizes differ by at most one: 13 is 4 + 4 + 5, not 6 + 6 + 1.

@@ -2,7 +2,8 @@ internal import Synchronization
 
 /// Constant weights `[outputs, inputs]`, packed once into panels of 16 outputs and kept in their stored type.
 ///
-/// Panel p holds outputs 16 p to 16 p + 15 (missing ones are zeros) as `[inputs][16]`. In bfloat16 a step is eight 32-bit words
+/// Panel p holds outputs 16 p to 16 p + 15 (what stands for missing ones is
+/// unspecified) as `[inputs][16]`. In bfloat16 a step is eight 32-bit words
 /// whose lower halves are outputs 0-7 and whose upper halves are outputs 8-15.
 ///
 /// Sendable, because the memory is written only in `init` and freed in `deinit`.
@@ -72,9 +73,8 @@ package final class PackedMatrix: @unchecked Sendable {
   /// Packs rows that are in memory: `outputs` = `rows.rows`.
   package convenience init(_ rows: Matrix, storage: Storage = .float32, pool: ThreadPool) {
     self.init(outputs: rows.rows, inputs: rows.columns, storage: storage, pool: pool) { range, target in
-      for (offset, index) in (range.lowerBound * rows.columns..<range.upperBound * rows.columns).enumerated() {
-        target[offset] = rows.elements[index]
-      }
+      let values = rows.elements.span.extracting(range.lowerBound * rows.columns..<range.upperBound * rows.columns)
+      for i in values.indices { target[i] = values[i] }
     }
   }
 

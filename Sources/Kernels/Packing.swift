@@ -111,21 +111,22 @@ struct LeftFactor {
   }
 }
 
-/// Packs `steps` rows of a row-major right factor into panels of 16 columns: panel p of the result is `[steps][16]`. Columns
-/// beyond `columns` become zeros.
+/// Packs rows of a row-major right factor into panels of 16 columns: panel p of the result is `[panelSteps][16]`, of which this
+/// writes `steps`. `source` is the first of these rows. Columns beyond `columns` become zeros.
 func packRowMajor(
-  _ type: ElementType, _ source: UnsafeRawPointer, rowBytes: Int, steps: Int, columns: Int,
+  _ type: ElementType, _ source: UnsafeRawPointer, rowBytes: Int, steps: Range<Int>, panelSteps: Int, columns: Int,
   into target: UnsafeMutablePointer<Float>
 ) {
+  let target = target + steps.lowerBound * 16
   switch type {
-  case .float32: packRows(StoredFloat32.self, source, rowBytes, steps, columns, target)
-  case .float16: packRows(StoredFloat16.self, source, rowBytes, steps, columns, target)
-  case .bfloat16: packRows(StoredBFloat16.self, source, rowBytes, steps, columns, target)
+  case .float32: packRows(StoredFloat32.self, source, rowBytes, steps.count, panelSteps, columns, target)
+  case .float16: packRows(StoredFloat16.self, source, rowBytes, steps.count, panelSteps, columns, target)
+  case .bfloat16: packRows(StoredBFloat16.self, source, rowBytes, steps.count, panelSteps, columns, target)
   }
 }
 
 @inline(__always) private func packRows<Element: StoredElement>(
-  _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ steps: Int, _ columns: Int,
+  _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ steps: Int, _ panelSteps: Int, _ columns: Int,
   _ target: UnsafeMutablePointer<Float>
 ) {
   let whole = columns / 16
@@ -136,11 +137,11 @@ func packRowMajor(
     for _ in 0..<whole {
       out.storeBytes(of: Element.load8(from), as: SIMD8<Float>.self)
       out.storeBytes(of: Element.load8(from + 8 &* Element.bytes), toByteOffset: 32, as: SIMD8<Float>.self)
-      out += steps &* 64
+      out += panelSteps &* 64
       from += 16 &* Element.bytes
     }
     if columns & 15 != 0 {
-      let tail = target + (whole &* steps &+ step) &* 16
+      let tail = target + (whole &* panelSteps &+ step) &* 16
       for column in 0..<16 {
         tail[column] = column < columns & 15 ? Element.load(from + column &* Element.bytes) : 0
       }
@@ -148,7 +149,8 @@ func packRowMajor(
   }
 }
 
-/// Packs up to 16 rows of a transposed right factor (`[n, k]`, k contiguous) into one panel `[steps][16]`, missing rows as zeros.
+/// Packs up to 16 rows of a transposed right factor (`[n, k]`, k contiguous) into one panel `[steps][16]`;
+/// what stands for missing rows is unspecified.
 func packTransposed(
   _ type: ElementType, _ source: UnsafeRawPointer, rowBytes: Int, steps: Int, rows: Int,
   into target: UnsafeMutablePointer<Float>
@@ -164,11 +166,19 @@ func packTransposed(
   _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ steps: Int, _ rows: Int,
   _ target: UnsafeMutablePointer<Float>
 ) {
-  let wholeSteps = rows == 16 ? steps & ~7 : 0
+  // Missing rows of the first half repeat the last row, a missing half is zeros: nobody looks at either.
+  let wholeSteps = steps & ~7
   var step = 0
   while step < wholeSteps {
-    transpose8(Element.self, source + step &* Element.bytes, rowBytes, target + step &* 16)
-    transpose8(Element.self, source + 8 &* rowBytes + step &* Element.bytes, rowBytes, target + step &* 16 + 8)
+    let (from, into) = (source + step &* Element.bytes, target + step &* 16)
+    transpose8(Element.self, from, rowBytes, rows, into)
+    if rows > 8 {
+      transpose8(Element.self, from + 8 &* rowBytes, rowBytes, rows &- 8, into + 8)
+    } else {
+      for offset in 0..<8 {
+        UnsafeMutableRawPointer(into + (offset &* 16 &+ 8)).storeBytes(of: SIMD8(repeating: 0), as: SIMD8<Float>.self)
+      }
+    }
     step &+= 8
   }
   for step in wholeSteps..<steps {
@@ -192,18 +202,19 @@ func packTransposed(
   SIMD8(a[2], a[3], b[2], b[3], a[6], a[7], b[6], b[7])
 }
 
-/// An 8 x 8 block: rows `rowBytes` apart become columns, 16 floats apart.
+/// An 8 x 8 block: rows `rowBytes` apart (the last of `rows` standing in for those beyond) become columns, 16 floats apart.
 @inline(__always) private func transpose8<Element: StoredElement>(
-  _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ target: UnsafeMutablePointer<Float>
+  _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>
 ) {
+  let last = rows &- 1
   let r0 = Element.load8(source)
-  let r1 = Element.load8(source + rowBytes)
-  let r2 = Element.load8(source + 2 &* rowBytes)
-  let r3 = Element.load8(source + 3 &* rowBytes)
-  let r4 = Element.load8(source + 4 &* rowBytes)
-  let r5 = Element.load8(source + 5 &* rowBytes)
-  let r6 = Element.load8(source + 6 &* rowBytes)
-  let r7 = Element.load8(source + 7 &* rowBytes)
+  let r1 = Element.load8(source + min(1, last) &* rowBytes)
+  let r2 = Element.load8(source + min(2, last) &* rowBytes)
+  let r3 = Element.load8(source + min(3, last) &* rowBytes)
+  let r4 = Element.load8(source + min(4, last) &* rowBytes)
+  let r5 = Element.load8(source + min(5, last) &* rowBytes)
+  let r6 = Element.load8(source + min(6, last) &* rowBytes)
+  let r7 = Element.load8(source + min(7, last) &* rowBytes)
   let (s0, s1) = (interleaveLow(r0, r1), interleaveHigh(r0, r1))
   let (s2, s3) = (interleaveLow(r2, r3), interleaveHigh(r2, r3))
   let (s4, s5) = (interleaveLow(r4, r5), interleaveHigh(r4, r5))

@@ -31,18 +31,21 @@ struct Product {
 
   /// Steps of k whose panel (24 KiB) stays in the first-level cache.
   private static let longestBlock = 384
+  /// The same where two blocks of panels, packed on the fly, share the second-level cache with the left factor.
+  private static let longestBlockUnpacked = 192
   /// Row blocks whose packed part stays in the second-level cache beside the panels that stream by.
-  private static let rowBlocksAtOnce = 80
-  /// Panels packed at once from an unpacked right factor: with `longestBlock` steps 768 KiB.
-  private static let panelsAtOnceUnpacked = 32
+  private static let rowBlocksAtOnce = 128
+  /// Panels of one block of an unpacked row-major factor.
+  private static let panelsOfBlock = 32
   /// Up to this many rows an unpacked row-major factor is read in place: packing would cost more than it gives.
-  private static let rowsReadInPlace = 6
+  private static let rowsReadInPlace = 8
 
   private var panels: Int { (n + 15) / 16 }
 
   /// Steps per block of k: equal parts, a multiple of four except for the last.
   private var blockLength: Int {
-    let blocks = (k + Product.longestBlock - 1) / Product.longestBlock
+    let longest = right.layout == .rowMajor ? Product.longestBlockUnpacked : Product.longestBlock
+    let blocks = (k + longest - 1) / longest
     return (((k + blocks - 1) / blocks) + 3) & ~3
   }
 
@@ -66,20 +69,39 @@ struct Product {
     defer { packed.deallocate() }
     packLeft(rowBlocks, blockLength, into: packed, pool)
 
-    var chunk = right.layout == .panels ? 48 : Product.panelsAtOnceUnpacked
-    if pool.threads > 1 { chunk = max(1, min(chunk, (panels + pool.threads * 6 - 1) / (pool.threads * 6))) }
-    if right.layout != .panels { chunk = max(chunk, min(panels, 8)) }
+    // Enough chunks that the threads finish together, wide enough to be worth a task.
+    let share = (panels + pool.threads * 6 - 1) / (pool.threads * 6)
+    let chunk = pool.threads == 1 ? panels : max(min(panels, right.layout == .rowMajor ? 16 : 2), share)
     let columnChunks = (panels + chunk - 1) / chunk
     // Too few columns to keep the threads busy: cut the rows as well.
     var rowChunks = 1
-    if columnChunks < pool.threads * 2 { rowChunks = max(1, min(rowBlocks.count / 4, pool.threads * 2 / columnChunks)) }
+    if columnChunks < pool.threads * 2 {
+      rowChunks = max(1, min(rowBlocks.count / 4, pool.threads * 2 / columnChunks))
+    }
     pool.divide(columnChunks * rowChunks) { task in
-      let firstPanel = task / rowChunks * chunk
+      let first = task / rowChunks * chunk
       let part = task % rowChunks
-      multiplyChunk(
-        panels: firstPanel..<min(panels, firstPanel + chunk),
-        blocks: part * rowBlocks.count / rowChunks..<(part + 1) * rowBlocks.count / rowChunks, rowBlocks, blockLength,
-        packed)
+      let work = Chunk(
+        panels: first..<min(panels, first + chunk),
+        blocks: part * rowBlocks.count / rowChunks..<(part + 1) * rowBlocks.count / rowChunks, rowBlocks: rowBlocks,
+        blockLength: blockLength, packed: packed)
+      if right.layout == .rowMajor { multiplyRowMajor(work) } else { multiplyPanelwise(work) }
+    }
+  }
+
+  /// What one task works on.
+  private struct Chunk {
+    let panels: Range<Int>
+    let blocks: Range<Int>
+    let rowBlocks: RowBlocks
+    let blockLength: Int
+    let packed: UnsafeMutablePointer<Float>
+
+    /// The row blocks in groups that share the cache.
+    func groups() -> [Range<Int>] {
+      stride(from: blocks.lowerBound, to: blocks.upperBound, by: Product.rowBlocksAtOnce).map {
+        $0..<min(blocks.upperBound, $0 + Product.rowBlocksAtOnce)
+      }
     }
   }
 
@@ -98,51 +120,141 @@ struct Product {
     }
   }
 
-  private func multiplyChunk(
-    panels: Range<Int>, blocks: Range<Int>, _ rowBlocks: RowBlocks, _ blockLength: Int,
-    _ packed: UnsafeMutablePointer<Float>
-  ) {
-    let ready = right.layout == .panels && right.type == .float32
-    let scratchPanels = ready ? 0 : right.layout == .panels ? 1 : panels.count
-    let scratch = UnsafeMutablePointer<Float>.allocateAligned(max(16, scratchPanels * blockLength * 16))
-    defer { scratch.deallocate() }
+  /// Packed weights, or a transposed factor, whose panels come into being one at a time.
+  private func multiplyPanelwise(_ work: Chunk) {
+    let scratch = UnsafeMutablePointer<Float>.allocateAligned(work.blockLength * 16)
     let edge = UnsafeMutablePointer<Float>.allocateAligned(Product.rowBlocksAtOnce * 6 * 16)
-    defer { edge.deallocate() }
-    for first in stride(from: 0, to: k, by: blockLength) {
-      let steps = first..<min(k, first + blockLength)
-      if right.layout != .panels { pack(panels: panels, steps: steps, into: scratch) }
-      for firstBlock in stride(from: blocks.lowerBound, to: blocks.upperBound, by: Product.rowBlocksAtOnce) {
-        let group = firstBlock..<min(blocks.upperBound, firstBlock + Product.rowBlocksAtOnce)
-        let firstRow = rowBlocks.start(firstBlock)
-        let a = UnsafePointer(packed + (m * first + firstRow * steps.count))
-        for panel in panels {
-          let b: UnsafeRawPointer
-          if ready {
-            b = right.base + (panel * k + first) * 64
-          } else if right.layout == .panels {
-            expandPanel(right.type, right.base + (panel * k + first) * 32, steps: steps.count, into: scratch)
-            b = UnsafeRawPointer(scratch)
-          } else {
-            b = UnsafeRawPointer(scratch + (panel - panels.lowerBound) * steps.count * 16)
+    defer {
+      scratch.deallocate()
+      edge.deallocate()
+    }
+    let strip = right.layout == .panels ? 48 : 16
+    for firstPanel in stride(from: work.panels.lowerBound, to: work.panels.upperBound, by: strip) {
+      let panels = firstPanel..<min(work.panels.upperBound, firstPanel + strip)
+      for first in stride(from: 0, to: k, by: work.blockLength) {
+        let steps = first..<min(k, first + work.blockLength)
+        for group in work.groups() {
+          for panel in panels {
+            let b = prepare(panel, steps, scratch)
+            var ahead = lookAhead(panel: panel, steps: steps)
+            multiplyPanelColumn(panel, b, steps, group, work, edge, &ahead)
           }
-          multiplyPanelColumn(
-            panel, group, rowBlocks, edge,
-            TileOperands(
-              steps: steps.count, a: a, b: b, c: c + (firstRow * cStride + panel * 16), cStride: cStride,
-              continuing: first > 0))
         }
       }
     }
   }
 
+  /// The panel's steps as float32, expanded or packed into `scratch` where they are not that already.
+  private func prepare(
+    _ panel: Int, _ steps: Range<Int>, _ scratch: UnsafeMutablePointer<Float>
+  ) -> UnsafeRawPointer {
+    if right.layout == .transposed {
+      packTransposed(
+        right.type, right.base + (panel * 16 * right.rowBytes + steps.lowerBound * right.type.bytes),
+        rowBytes: right.rowBytes, steps: steps.count, rows: min(16, n - panel * 16), into: scratch)
+      return UnsafeRawPointer(scratch)
+    }
+    let stored = right.base + (panel * k + steps.lowerBound) * 16 * right.type.bytes
+    if right.type == .float32 { return stored }
+    expandPanel(right.type, stored, steps: steps.count, into: scratch)
+    return UnsafeRawPointer(scratch)
+  }
+
+  /// The same steps of the next panel.
+  private func lookAhead(panel: Int, steps: Range<Int>) -> LookAhead {
+    var ahead = LookAhead(base: right.base)
+    guard panel + 1 < panels else { return ahead }
+    if right.layout == .panels {
+      ahead.base += ((panel + 1) * k + steps.lowerBound) * 16 * right.type.bytes
+      ahead.lines = steps.count * 16 * right.type.bytes / 64
+      return ahead
+    }
+    ahead.base += (panel + 1) * 16 * right.rowBytes + steps.lowerBound * right.type.bytes
+    ahead.setRuns(of: steps.count * right.type.bytes, every: right.rowBytes, count: min(16, n - (panel + 1) * 16))
+    return ahead
+  }
+
+  /// A row-major factor, packed block by block: while one block is multiplied, the next one is packed a few rows at a time, and
+  /// the rows after these are asked for. (A whole block can't be asked for: with 2^n columns its rows share a few cache sets.)
+  private func multiplyRowMajor(_ work: Chunk) {
+    let blockSize = work.blockLength * Product.panelsOfBlock * 16
+    let scratch = UnsafeMutablePointer<Float>.allocateAligned(2 * blockSize)
+    let edge = UnsafeMutablePointer<Float>.allocateAligned(Product.rowBlocksAtOnce * 6 * 16)
+    defer {
+      scratch.deallocate()
+      edge.deallocate()
+    }
+    let blocksOfK = (k + work.blockLength - 1) / work.blockLength
+    let strips = (work.panels.count + Product.panelsOfBlock - 1) / Product.panelsOfBlock
+    let groups = work.groups()
+    var block = rowMajorBlock(0, blocksOfK, work)
+    packRowMajor(block, block.steps, into: scratch)
+    for index in 0..<strips * blocksOfK {
+      let (current, following) = (scratch + index % 2 * blockSize, scratch + (index + 1) % 2 * blockSize)
+      let next = index + 1 < strips * blocksOfK ? rowMajorBlock(index + 1, blocksOfK, work) : nil
+      for (turn, panel) in block.panels.enumerated() {
+        var ahead = LookAhead(base: right.base)
+        if let next {
+          packRowMajor(next, next.slice(turn, of: block.panels.count), into: following)
+          ahead = lookAhead(next, next.slice(turn + 1, of: block.panels.count))
+        }
+        let b = UnsafeRawPointer(current + turn * block.steps.count * 16)
+        for group in groups { multiplyPanelColumn(panel, b, block.steps, group, work, edge, &ahead) }
+        ahead.finish()
+      }
+      if let next { block = next }
+    }
+  }
+
+  /// Some panels and some steps of a row-major factor.
+  private struct RowMajorBlock {
+    let panels: Range<Int>
+    let steps: Range<Int>
+
+    /// One of `count` parts of the steps; nothing beyond the last.
+    func slice(_ index: Int, of count: Int) -> Range<Int> {
+      let (first, last) = (min(index, count), min(index + 1, count))
+      return steps.lowerBound + first * steps.count / count..<steps.lowerBound + last * steps.count / count
+    }
+  }
+
+  private func rowMajorBlock(_ index: Int, _ blocksOfK: Int, _ work: Chunk) -> RowMajorBlock {
+    let panel = work.panels.lowerBound + index / blocksOfK * Product.panelsOfBlock
+    let step = index % blocksOfK * work.blockLength
+    return RowMajorBlock(
+      panels: panel..<min(work.panels.upperBound, panel + Product.panelsOfBlock),
+      steps: step..<min(k, step + work.blockLength))
+  }
+
+  private func packRowMajor(_ block: RowMajorBlock, _ steps: Range<Int>, into target: UnsafeMutablePointer<Float>) {
+    let column = block.panels.lowerBound * 16
+    Kernels.packRowMajor(
+      right.type, right.base + (steps.lowerBound * right.rowBytes + column * right.type.bytes),
+      rowBytes: right.rowBytes,
+      steps: steps.lowerBound - block.steps.lowerBound..<steps.upperBound - block.steps.lowerBound,
+      panelSteps: block.steps.count, columns: min(n, block.panels.upperBound * 16) - column, into: target)
+  }
+
+  private func lookAhead(_ block: RowMajorBlock, _ steps: Range<Int>) -> LookAhead {
+    var ahead = LookAhead(base: right.base)
+    ahead.base += steps.lowerBound * right.rowBytes + block.panels.lowerBound * 16 * right.type.bytes
+    ahead.setRuns(of: block.panels.count * 16 * right.type.bytes, every: right.rowBytes, count: steps.count)
+    return ahead
+  }
+
   /// A group of row blocks times one panel; the last panel's missing columns go through `edge`.
   private func multiplyPanelColumn(
-    _ panel: Int, _ group: Range<Int>, _ rowBlocks: RowBlocks, _ edge: UnsafeMutablePointer<Float>,
-    _ operands: TileOperands
+    _ panel: Int, _ b: UnsafeRawPointer, _ steps: Range<Int>, _ group: Range<Int>, _ work: Chunk,
+    _ edge: UnsafeMutablePointer<Float>, _ ahead: inout LookAhead
   ) {
+    let rowBlocks = work.rowBlocks
+    let firstRow = rowBlocks.start(group.lowerBound)
+    let operands = TileOperands(
+      steps: steps.count, a: work.packed + (m * steps.lowerBound + firstRow * steps.count), b: b,
+      c: c + (firstRow * cStride + panel * 16), cStride: cStride, continuing: steps.lowerBound > 0)
     let columns = min(16, n - panel * 16)
-    if columns == 16 { return multiplyRowBlocks(group, of: rowBlocks, operands) }
-    let rows = rowBlocks.start(group.upperBound) - rowBlocks.start(group.lowerBound)
+    if columns == 16 { return multiplyRowBlocks(group, of: rowBlocks, operands, ahead: &ahead) }
+    let rows = rowBlocks.start(group.upperBound) - firstRow
     var inner = operands
     inner.c = edge
     inner.cStride = 16
@@ -150,25 +262,8 @@ struct Product {
     if operands.continuing {
       for row in 0..<rows { (edge + row * 16).update(from: operands.c + row * cStride, count: columns) }
     }
-    multiplyRowBlocks(group, of: rowBlocks, inner)
+    multiplyRowBlocks(group, of: rowBlocks, inner, ahead: &ahead)
     for row in 0..<rows { (operands.c + row * cStride).update(from: edge + row * 16, count: columns) }
-  }
-
-  private func pack(panels: Range<Int>, steps: Range<Int>, into scratch: UnsafeMutablePointer<Float>) {
-    let firstColumn = panels.lowerBound * 16
-    let columns = min(n, panels.upperBound * 16) - firstColumn
-    if right.layout == .rowMajor {
-      packRowMajor(
-        right.type, right.base + (steps.lowerBound * right.rowBytes + firstColumn * right.type.bytes),
-        rowBytes: right.rowBytes, steps: steps.count, columns: columns, into: scratch)
-      return
-    }
-    for panel in panels {
-      packTransposed(
-        right.type, right.base + (panel * 16 * right.rowBytes + steps.lowerBound * right.type.bytes),
-        rowBytes: right.rowBytes, steps: steps.count, rows: min(16, n - panel * 16),
-        into: scratch + (panel - panels.lowerBound) * steps.count * 16)
-    }
   }
 
   // MARK: One to six rows of packed weights
@@ -215,7 +310,10 @@ struct Product {
   // MARK: Few rows, right factor in place
 
   private func readInPlace(_ pool: ThreadPool) {
-    let chunk = max(512, min(8192, (n + pool.threads * 16 - 1) / (pool.threads * 16) * 16))
+    // The strip of results stays in the first-level cache; wider strips read longer runs.
+    let widest = max(256, min(8192, 6144 / m & ~15))
+    let share = (n + pool.threads * 4 - 1) / (pool.threads * 4)
+    let chunk = max(256, min(widest, (share + 15) & ~15))
     pool.divide((n + chunk - 1) / chunk) { task in
       let first = task * chunk
       streamRows(

@@ -11,7 +11,7 @@ private struct Candidates {
 
   init(k: Int) {
     self.k = k
-    capacity = max(64, 3 * k)
+    capacity = 2 * k + 128
     keys.reserveCapacity(capacity)
   }
 
@@ -21,13 +21,42 @@ private struct Candidates {
     if keys.count == capacity { cut() }
   }
 
+  /// Keeps the k largest keys, in no order.
   mutating func cut() {
-    keys.sort(by: >)
-    if keys.count > k { keys.removeLast(keys.count - k) }
-    if keys.count == k, let last = keys.last {
-      isFull = true
-      threshold = UInt32(truncatingIfNeeded: last >> 32)
+    guard keys.count > k else { return full() }
+    var (low, high) = (0, keys.count - 1)
+    keys.withUnsafeMutableBufferPointer { keys in
+      // Quickselect with the middle of three: every key is unique.
+      while low < high {
+        let (a, b, c) = (keys[low], keys[(low + high) / 2], keys[high])
+        let pivot = max(min(a, b), min(max(a, b), c))
+        var (i, j) = (low, high)
+        while i <= j {
+          while keys[i] > pivot { i += 1 }
+          while keys[j] < pivot { j -= 1 }
+          if i <= j {
+            keys.swapAt(i, j)
+            i += 1
+            j -= 1
+          }
+        }
+        if k - 1 <= j {
+          high = j
+        } else if k - 1 >= i {
+          low = i
+        } else {
+          break
+        }
+      }
     }
+    keys.removeLast(keys.count - k)
+    full()
+  }
+
+  private mutating func full() {
+    guard keys.count == k, let least = keys.min() else { return }
+    isFull = true
+    threshold = UInt32(truncatingIfNeeded: least >> 32)
   }
 
   func index(_ key: UInt64) -> Int { Int(UInt32.max - UInt32(truncatingIfNeeded: key)) }
@@ -73,6 +102,7 @@ private func select(_ x: UnsafePointer<Float>, _ count: Int, _ k: Int, byMagnitu
     }
   }
   candidates.cut()
+  candidates.keys.sort(by: >)
   return candidates.keys.map(candidates.index)
 }
 

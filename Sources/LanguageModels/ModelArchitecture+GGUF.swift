@@ -115,18 +115,20 @@ extension ModelArchitecture {
     var scaling = RotaryEmbedding.Scaling.none
     switch try keys.text("rope.scaling.type") {
     case nil, "none": break
-    case "linear": scaling = .linear(factor: try keys.number("rope.scaling.factor", 1e-3...1e6))
+    case "linear": scaling = .linear(factor: try keys.number("rope.scaling.factor", stretchBounds))
     default: throw keys.wrong("rope.scaling.type", expected: "\"none\" or \"linear\"")
     }
-    let old = try keys.number("rope.scale_linear", 1e-3...1e6, default: 1)
+    let old = try keys.number("rope.scale_linear", stretchBounds, default: 1)
     if old != 1 { scaling = .linear(factor: old) }
     guard file.contains("rope_freqs.weight") else { return RotaryEmbedding(base: base, scaling: scaling) }
     let tensor = try file.tensor(named: "rope_freqs.weight")
     try tensor.require(shape: [headDimension / 2], meaning: "[head dimension / 2]")
     let divisors = try tensor.floats(requireFinite: true)
-    guard scaling == .none, divisors.allSatisfy({ $0 > 0 }) else {
-      throw InputError(
-        tensor.subject, expected: "positive divisors and no other rotary scaling beside them", found: "something else")
+    if let odd = divisors.first(where: { $0 < 0.5 }) {
+      throw InputError(tensor.subject, expected: "divisors from 1 up", found: "\(odd)")
+    }
+    guard scaling == .none else {
+      throw InputError(tensor.subject, expected: "no other rotary scaling beside it", found: "linear scaling too")
     }
     return RotaryEmbedding(base: base, divisors: divisors)
   }

@@ -9,10 +9,12 @@ extension ModelArchitecture {
   static let headDimensionBounds = 2...(1 << 14)
   static let feedForwardBounds = 1...(1 << 24)
   static let vocabularyBounds = 1...largestVocabulary
-  static let contextBounds = 1...(1 << 31)
+  static let contextBounds = 1...(1 << 28)
   static let epsilonBounds = 1e-12...0.1
   static let capBounds = 1e-3...1e9
   static let baseBounds = 1.0...1e15
+  /// Scaling stretches; with `contextBounds` it keeps rotary angles within what their cosines are exact for.
+  static let stretchBounds = 1.0...1e6
 
   /// The architecture that a Hugging Face `config.json` describes.
   ///
@@ -126,13 +128,13 @@ extension ModelArchitecture {
     let key = scaling.has("rope_type") ? "rope_type" : "type"
     switch try scaling.text(key) {
     case "default": return .none
-    case "linear": return .linear(factor: try scaling.number("factor", 1e-3...1e6))
+    case "linear": return .linear(factor: try scaling.number("factor", stretchBounds))
     case "llama3":
       let low = try scaling.number("low_freq_factor", 1e-6...1e6)
       let high = try scaling.number("high_freq_factor", 1e-6...1e6)
       guard low < high else { throw scaling.wrong("high_freq_factor", expected: "more than low_freq_factor \(low)") }
       return .llama3(
-        factor: try scaling.number("factor", 1e-3...1e6), lowFrequencyFactor: low, highFrequencyFactor: high,
+        factor: try scaling.number("factor", stretchBounds), lowFrequencyFactor: low, highFrequencyFactor: high,
         originalContext: try scaling.number("original_max_position_embeddings", 1...1e12))
     default: throw scaling.wrong(key, expected: "\"default\", \"linear\" or \"llama3\"")
     }

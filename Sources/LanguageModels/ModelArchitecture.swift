@@ -68,6 +68,9 @@ package struct ModelArchitecture: Sendable, Equatable {
   /// Width of all key (or value) heads together.
   package var keyValueWidth: Int { keyValueHeads * headDimension }
 
+  /// Bytes that keys and values of one token take in a cache.
+  package var cacheBytesPerToken: Int { 2 * blocks * keyValueWidth * MemoryLayout<Float>.size }
+
   /// Number of weights.
   package var parameters: Int {
     let attention = width * (2 * queryWidth + 2 * keyValueWidth)

@@ -63,7 +63,8 @@ package final class InProcessQueue: TaskQueue {
   }
 }
 
-/// A consumer of an `InProcessQueue`; what it holds goes back when it is closed or dropped. One caller of `next` at a time.
+/// A consumer of an `InProcessQueue`; what it holds goes back when it is closed or dropped. One caller of `next` at a
+/// time.
 private final class InProcessConsumer: TaskConsumer {
   private let queue: InProcessQueue
   private let number: UInt64

@@ -11,7 +11,9 @@ extension Coordinator {
     if planning == nil {
       let open = try await retry("sweeps") { try await store.sweeps(in: .planning) }
       // The oldest first; those that could not be planned wait.
-      let next = open.last { unplannable[$0.id].map { $0.until <= now } ?? true }
+      let next = open.last { sweep in
+        sweep.id == settings.only ?? sweep.id && unplannable[sweep.id].map { $0.until <= now } ?? true
+      }
       guard let next else { return schedule.did(.expand, at: now) }
       planning = try await retry("submission") { try await store.submission(of: next.id) }
     }
@@ -55,7 +57,8 @@ extension Coordinator {
     let ringsAll = isFirstDispatch && settings.isAlone
     let limit = ringsAll ? 1_000_000 : 1000
     let policy = DispatchPolicy(
-      window: window.size, redispatchAfter: ringsAll ? 0 : settings.redispatchAfter, limit: limit)
+      window: window.size, redispatchAfter: ringsAll ? 0 : settings.redispatchAfter, limit: limit,
+      only: settings.only)
     let tasks = try await retry("dispatch") { try await store.dispatch(policy, as: leaderToken()) }
     isFirstDispatch = false
     window.dispatched(tasks.count, at: now)

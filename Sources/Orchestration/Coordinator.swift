@@ -3,7 +3,8 @@ package import Messaging
 package import Storage
 package import SweepRecords
 
-/// Leads the sweeps of a store: plans, dispatches, takes leases of dead workers away, ends what is done (protocol.md, 3, 4,
+/// Leads the sweeps of a store: plans, dispatches, takes leases of dead workers away, ends what is done (protocol.md,
+/// 3, 4,
 /// 8). Any number may run; one leads at a time, and every write of it carries the token that proves it.
 package actor Coordinator {
   package struct Settings: Sendable {
@@ -21,6 +22,8 @@ package actor Coordinator {
     package var redispatchAfter: Double = 60
     /// This process is the only one that runs: what earlier ones held and had queued is taken over at once.
     package var isAlone = false
+    /// Not nil: plans and dispatches this sweep alone, whatever else is in the database.
+    package var only: SweepID?
     /// How often a call to the store is tried before the coordinator gives up; nil for no limit.
     package var storeAttempts: Int?
 

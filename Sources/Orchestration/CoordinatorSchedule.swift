@@ -65,7 +65,8 @@ package struct CoordinatorSchedule: Sendable {
   }
 }
 
-/// How many tasks may be queued: enough for workers never to wait, few enough for urgent sweeps to get through and for a
+/// How many tasks may be queued: enough for workers never to wait, few enough for urgent sweeps to get through and for
+/// a
 /// lost queue to cost little.
 package struct DispatchWindow: Sendable {
   /// Tasks for each live worker, at least.

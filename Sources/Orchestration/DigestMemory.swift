@@ -3,7 +3,8 @@ internal import Foundation
 package import SweepRecords
 internal import Synchronization
 
-/// Digests of files, taken once per machine: remembered by path, size, time of change and inode, in memory and in a file
+/// Digests of files, taken once per machine: remembered by path, size, time of change and inode, in memory and in a
+/// file
 /// of the user's cache folder.
 package final class DigestMemory: Sendable {
   /// How digests are taken: of a file's bytes, or of a directory's files.
@@ -49,7 +50,8 @@ package final class DigestMemory: Sendable {
     let known = entries.withLock { $0[path] }
     if let known, known.fingerprint == before?.digest { return known.digest }
     let digest = try digester(path)
-    // What changed while it was read, or so shortly before that a later change could bear the same time, is not remembered.
+    // What changed while it was read, or so shortly before that a later change could bear the same time, is not
+    // remembered.
     if let before, before.digest == fingerprint(of: path)?.digest, before.changed < now() - 2 {
       remember(Entry(fingerprint: before.digest, digest: digest), path)
     }
@@ -80,7 +82,8 @@ package final class DigestMemory: Sendable {
     return (try? JSONDecoder().decode([String: Entry].self, from: data)) ?? [:]
   }
 
-  /// What a file, or a directory with its entries, looks like from outside, and when it last changed; nil where it can't
+  /// What a file, or a directory with its entries, looks like from outside, and when it last changed; nil where it
+  /// can't
   /// be looked at.
   private func fingerprint(of path: String) -> (digest: Digest, changed: Double)? {
     var status = stat()

@@ -2,7 +2,8 @@ package import Messaging
 package import Storage
 package import SweepRecords
 
-/// A whole sweep in this process: `steerscope run`. The same coordinator and worker as on a cluster, with a queue in memory
+/// A whole sweep in this process: `steerscope run`. The same coordinator and worker as on a cluster, with a queue in
+/// memory
 /// between them.
 package actor EmbeddedRun {
   /// How a run ended.
@@ -33,6 +34,7 @@ package actor EmbeddedRun {
       coordinator.redispatchAfter = 600
       coordinator.window = DispatchWindow(perWorker: 64)
       coordinator.storeAttempts = 8
+      worker.isAlone = true
       worker.storeAttempts = 8
     }
   }
@@ -43,7 +45,7 @@ package actor EmbeddedRun {
   private let coordinator: Coordinator
   private let worker: Worker
   private let threads: Int
-  private let lock: RunLock
+  private var lock: RunLock?
   private let time: Timekeeper
   private let report: @Sendable (RunProgress) -> Void
   private let board: RunBoard
@@ -51,7 +53,8 @@ package actor EmbeddedRun {
 
   /// - Parameters:
   ///   - sweep: a submitted sweep.
-  ///   - lock: the proof that nobody else runs on this database: what an earlier run held is taken over at once.
+  ///   - lock: the proof that nobody else runs on this database: what an earlier run held is taken over at once. Let go
+  ///   when the run ends.
   ///   - progress: called a few times a second, and at the end.
   package init(
     _ sweep: SweepID, lock: consuming RunLock, worker registration: WorkerRegistration, settings: Settings = Settings(),
@@ -62,14 +65,16 @@ package actor EmbeddedRun {
     self.sweep = sweep
     self.settings = settings
     self.store = store
-    self.lock = lock
+    self.lock = .some(lock)
     self.time = time
     threads = registration.threads
     report = progress
     let board = RunBoard(sweep: sweep)
     self.board = board
+    var leading = settings.coordinator
+    leading.only = sweep
     let coordinator = Coordinator(
-      settings: settings.coordinator, store: store, queue: queue, expander: expander, holder: "embedded run",
+      settings: leading, store: store, queue: queue, expander: expander, holder: "embedded run",
       time: time, log: log, events: { board.note($0) })
     self.coordinator = coordinator
     worker = Worker(
@@ -81,8 +86,10 @@ package actor EmbeddedRun {
       })
   }
 
-  /// Runs the sweep to its end. A paused or cancelled one is taken up again; one that has ended ends at once.
+  /// Runs the sweep to its end; called once. A paused or cancelled one is taken up again; one that has ended ends at
+  /// once.
   package func run() async throws -> Outcome {
+    defer { lock = nil }
     switch try await summary()?.state {
     case .paused: _ = try await store.resume(sweep)
     case .cancelled: _ = try await store.retry(sweep)

@@ -14,7 +14,8 @@ package struct LeaseTable: Sendable {
     package var lost: [TaskLease] = []
     /// No sweep wants them any more: stop computing.
     package var cancelled: [TaskLease] = []
-    /// Leases under this worker's name that it knows nothing of (the reply to a claim was lost): give them back, or every
+    /// Leases under this worker's name that it knows nothing of (the reply to a claim was lost): give them back, or
+    /// every
     /// heartbeat keeps them from the others.
     package var orphans: [TaskLease] = []
   }

@@ -48,7 +48,8 @@ extension Worker {
     if !settled.isEmpty { await consumer.acknowledge(settled) }
   }
 
-  /// The tasks that messages ring for, with the deliveries of each. What can't be read goes to the dead letters; what this
+  /// The tasks that messages ring for, with the deliveries of each. What can't be read goes to the dead letters; what
+  /// this
   /// worker could not do a while ago is dropped, to be dispatched again later.
   private func read(_ deliveries: [Delivery], from consumer: any TaskConsumer) async -> [TaskID: [DeliveryTag]] {
     var tags: [TaskID: [DeliveryTag]] = [:]

@@ -2,7 +2,8 @@ package import Messaging
 package import Storage
 package import SweepRecords
 
-/// Runs tasks, one batch at a time: claims what messages ring for, fetches inputs, computes on a thread of its own, stores
+/// Runs tasks, one batch at a time: claims what messages ring for, fetches inputs, computes on a thread of its own,
+/// stores
 /// results, then acknowledges; meanwhile its heartbeat keeps the leases (protocol.md, 5-7, 9, 12).
 package actor Worker {
   package struct Settings: Sendable {
@@ -11,11 +12,13 @@ package actor Worker {
     package var retry = RetryPolicy()
     package var batch = BatchSize()
     /// Bytes of artifacts that are kept for the next task.
-    package var cacheCapacity = 512 << 20
+    package var cacheCapacity = 256 << 20
     /// How long a task that was told to stop may take to do so before it is left behind.
     package var grace: Duration = .seconds(3)
     /// How often a call to the store is tried before the worker gives up; nil for no limit.
     package var storeAttempts: Int?
+    /// There is no other worker that could do what this one can't.
+    package var isAlone = false
 
     package init() {}
   }
@@ -67,7 +70,7 @@ package actor Worker {
 
   var phase = Phase.serving
   var table = LeaseTable()
-  var readiness = WorkerReadiness()
+  var readiness: WorkerReadiness
   var batch: BatchSize
   var running: [TaskLease: (monitor: RunningTask, abandon: @Sendable () -> Void)] = [:]
   package internal(set) var tally = Tally()
@@ -91,6 +94,7 @@ package actor Worker {
     self.log = log
     self.events = events
     batch = settings.batch
+    readiness = WorkerReadiness(isAlone: settings.isAlone)
   }
 
   var retry: StoreRetry { StoreRetry(attempts: settings.storeAttempts, time: time, log: log) }
@@ -182,6 +186,9 @@ package actor Worker {
   package func step(waiting: Bool) async throws -> Int {
     let pause = readiness.pause(now: time.now())
     if pause > .zero {
+      // What a broker pushes meanwhile is for others.
+      await consumer?.close()
+      consumer = nil
       guard waiting else { return 0 }
       await wake.wait(atMost: pause, time)
       guard phase == .serving, readiness.pause(now: time.now()) == .zero else { return 0 }
@@ -199,7 +206,8 @@ package actor Worker {
     return deliveries.count
   }
 
-  /// The consumer, made anew where there is none or where batches have another size now; nil after a failure, when it has
+  /// The consumer, made anew where there is none or where batches have another size now; nil after a failure, when it
+  /// has
   /// waited a while.
   private func connected() async throws -> (any TaskConsumer)? {
     if let consumer, prefetch == batch.size { return consumer }

@@ -79,8 +79,9 @@ struct PlanCommand: AsyncParsableCommand {
   /// Bytes of a file, or of the files in a directory.
   private static func size(of file: FileReference) -> Int {
     let files = FileManager.default
-    let names = (try? files.contentsOfDirectory(atPath: file.locator)).map { $0.map { file.locator + "/" + $0 } }
-    return (names ?? [file.locator]).reduce(0) { sum, path in
+    let place = Settings.path(of: file.locator)
+    let names = (try? files.contentsOfDirectory(atPath: place)).map { $0.map { place + "/" + $0 } }
+    return (names ?? [place]).reduce(0) { sum, path in
       sum + ((try? files.attributesOfItem(atPath: path)[.size] as? Int) ?? 0)
     }
   }

@@ -118,7 +118,7 @@ struct SAECommand: AsyncParsableCommand {
       let tasks = try SweepPlan(resolution.sweep).chunk(from: 0, limit: .max).tasks
       let local = LocalTasks(
         folder: output + ".partial", inputs: resolution.inputs,
-        paths: [resolution.sweep.model.reference.digest: resolution.sweep.model.locator],
+        paths: [resolution.sweep.model.reference.digest: Settings.path(of: resolution.sweep.model.locator)],
         executor: ExperimentExecutor(pool: try threads.pool()))
       let last = try local.run(tasks.filter { $0.kind != .statistics })
       let trained = try SparseAutoencoder(safetensors: try local.artifact("sae", of: last), named: output)

@@ -35,7 +35,7 @@ struct SweepFiles {
       models: [
         ModelRow(
           digest: model.reference.digest, name: model.locator.split(separator: "/").last.map(String.init) ?? "",
-          locator: model.locator, architecture: try SweepFileInspection().architecture(at: model.locator),
+          locator: model.locator, architecture: try SweepFileInspection().architecture(at: Settings.path(of: model.locator)),
           parameters: model.blockParameters + model.vocabulary * model.dimension, layers: model.layers,
           width: model.dimension, vocabulary: model.vocabulary, weights: model.reference.weights,
           template: model.reference.template.isEmpty ? "the model's own" : model.reference.template)
@@ -53,6 +53,11 @@ struct SweepFiles {
 enum Settings {
   /// `STEERSCOPE_FILES`: the folder under which relative model and SAE locators lie.
   static var filesFolder: String? { value("STEERSCOPE_FILES") }
+
+  /// Where a locator leads on this machine.
+  static func path(of locator: String) -> String {
+    locator.hasPrefix("/") ? locator : filesFolder.map { $0 + "/" + locator } ?? locator
+  }
 
   /// `STEERSCOPE_DATABASE`, or a SQLite file in the working folder.
   static func database() throws(InputError) -> StoreLocator {

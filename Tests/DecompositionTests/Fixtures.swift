@@ -45,19 +45,6 @@ func gaussianMatrix(_ rows: Int, _ columns: Int, seed: UInt64) -> Matrix {
     rows: rows, columns: columns, elements: (0..<rows * columns).map { _ in Float(generator.gaussian()) })
 }
 
-/// An SAE of random weights: jumprelu where there are thresholds, else standard.
-func randomAutoencoder(
-  width: Int = 96, dimension: Int = 24, thresholds: [Float]? = nil,
-  convention: SparseAutoencoder.InputConvention = .kept, seed: UInt64 = 1
-) throws -> SparseAutoencoder {
-  try SparseAutoencoder(
-    architecture: thresholds == nil ? .standard : .jumpReLU, convention: convention,
-    metadata: .init(source: "random"), encoder: gaussianMatrix(dimension, width, seed: seed),
-    decoder: gaussianMatrix(width, dimension, seed: seed + 1),
-    encoderBias: gaussianMatrix(1, width, seed: seed + 2).elements,
-    decoderBias: gaussianMatrix(1, dimension, seed: seed + 3).elements, thresholds: thresholds)
-}
-
 /// An SAE whose decoder is a dictionary; its encoder is not used.
 func dictionaryAutoencoder(_ rows: Matrix) throws -> SparseAutoencoder {
   try SparseAutoencoder(

@@ -51,16 +51,16 @@ struct MetricsTests {
 
   @Test func findsTheMostAntiAlignedPartner() throws {
     let rows = Matrix([[2, 0], [-0.8, 0.6], [0, 3], [-3, -4], [0, 0]], columns: 2)
-    let dictionary = UnitDictionary(try dictionaryAutoencoder(rows), pool: pool)
+    let decoder = DecoderDirections(try dictionaryAutoencoder(rows), pool: pool)
     #expect(
       SpuriousFeatures.find(in: SignedCode(dense: [1, 3, 2, 0, 0]), firing: [true, false, false, false, false]) == [
         1, 2,
       ])
-    let worst = try #require(SpuriousFeatures.worst([1, 2], dictionary: dictionary, pool: pool))
+    let worst = try #require(SpuriousFeatures.worst([1, 2], decoder: decoder, pool: pool))
     // Cosines of 1: -0.8, 1, 0.6, 0; of 2: 0, 0.6, 1, -0.8. The stronger feature is named.
     #expect(worst.feature == 1 && worst.partner == 0 && abs(worst.cosine + 0.8) < 1e-6)
-    #expect(SpuriousFeatures.worst([4], dictionary: dictionary, pool: pool) == nil)
-    #expect(SpuriousFeatures.worst([], dictionary: dictionary, pool: pool) == nil)
+    #expect(SpuriousFeatures.worst([4], decoder: decoder, pool: pool) == nil)
+    #expect(SpuriousFeatures.worst([], decoder: decoder, pool: pool) == nil)
   }
 
   @Test func cutsCodes() {

@@ -7,8 +7,8 @@ import Testing
 
 /// The two findings of Mayne et al. with a truth that is known (methods.md, section 6).
 ///
-/// Features 0 to 5 are orthonormal and carry the truth z*, three of them negatively; 6 to 8 are the anti-aligned partners (cosine
-/// -0.8) of the negative ones; the rest are random. Activations are mu + sparse non-negative codes.
+/// Features 0 to 5 are orthonormal and carry the truth z*, three of them negatively; 6 to 8 are the anti-aligned
+/// partners (cosine -0.8) of the negative ones; the rest are random. Activations are mu + sparse non-negative codes.
 struct PlantedTruthTests {
   static let truth: [Int: Float] = [0: 5, 1: 4, 2: 6, 3: -5, 4: -6, 5: -4]
   static let partners = [3: 6, 4: 7, 5: 8]

@@ -20,7 +20,8 @@ struct PursuitTests {
     return try PursuitBatch.run(vectors, sparsities: sparsities, dictionary: dictionary, pool: pool) { _ in }
   }
 
-  /// A dictionary whose rows share a component (so that coefficients are clamped) and are not of unit norm, and some vectors.
+  /// A dictionary whose rows share a component (so that coefficients are clamped) and are not of unit norm, and some
+  /// vectors.
   private var correlated: (rows: Matrix, vectors: [[Float]]) {
     var rows = gaussianMatrix(40, 12, seed: 3)
     for index in 0..<rows.rows { rows.setRow(index, rows.row(index).map { ($0 + 0.8) * Float(1 + index % 3) }) }

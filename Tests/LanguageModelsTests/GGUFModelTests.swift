@@ -83,7 +83,7 @@ import Testing
 
   @Test func frequencyDivisorsAreChecked() throws {
     var model = GGUFWriter(converting: TinyModel("llama"))
-    for (shape, values) in [([2], [1, 1]), ([3], [1, 0, 1]), ([3], [1, -2, 1]), ([3], [1, .nan, 1])]
+    for (shape, values) in [([2], [1, 1]), ([3], [1, 0.1, 1]), ([3], [1, -2, 1]), ([3], [1, .nan, 1])]
       as [([Int], [Float])]
     {
       model.tensors["rope_freqs.weight"] = (shape, values)
@@ -92,6 +92,8 @@ import Testing
     }
     model.tensors["rope_freqs.weight"] = ([3], [1, 2, 8])
     #expect(try model.architecture().rotary.divisors == [1, 2, 8])
+    model.pairs["llama.rope.scale_linear"] = .number(2)
+    #expect(throws: InputError.self) { try model.architecture() }
   }
 
   @Test func aMissingTensorIsNamed() throws {

@@ -23,6 +23,7 @@ import Testing
       }
       #expect(found == expected)
       #expect((0..<4).allSatisfy { caches[0].count(block: $0) == 19 })
+      #expect(caches[0].bytes == 19 * model.architecture.cacheBytesPerToken)
     }
   }
 

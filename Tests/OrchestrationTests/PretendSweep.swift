@@ -4,7 +4,8 @@ import Storage
 import SweepRecords
 import Synchronization
 
-/// A made-up sweep: harvest slices and their statistics, extraction slices and their vectors, a chain of training steps, and
+/// A made-up sweep: harvest slices and their statistics, extraction slices and their vectors, a chain of training
+/// steps, and
 /// scores that wait for both reductions. Real records, pretended work.
 struct PretendSweep: Codable, Sendable {
   var name = "pretend"
@@ -66,8 +67,8 @@ struct PretendSweep: Codable, Sendable {
     let vectors = try add(
       .vectors(
         VectorsWork(
-          behaviour: name, layers: [1, 2], slices: pairs.map { .output(task: $0, name: "activations") }, given: nil,
-          randomControls: 1, shuffledControl: false, seed: 7)), after: pairs, "vectors")
+          behaviour: name, layers: [1, 2], slices: pairs.map { .output(task: $0, name: "activations") }, given: nil)),
+      after: pairs, "vectors")
     let plan = TrainingPlan(
       architecture: .topK, width: 8, sparsity: 2, steps: 10 * trainings, batch: 4, learningRate: 0.01, seed: 7)
     var last: Digest?
@@ -81,11 +82,13 @@ struct PretendSweep: Codable, Sendable {
     }
     for index in 0..<scores {
       let slice = ScoreWork.Slice(
-        source: .output(task: index % 2 == 0 ? statistics : vectors, name: "made"), from: 0, to: 1, variants: [])
+        source: .output(task: index % 2 == 0 ? statistics : vectors, name: "made"), from: 0, to: 1,
+        firstVariant: 0, variantCount: 0)
       _ = try add(
         .score(
           ScoreWork(
-            behaviour: name, layer: index, questions: .artifact(Digest(of: Self.questions)), slices: [slice],
+            behaviour: name, layer: index, questions: .artifact(Digest(of: Self.questions)), variants: [],
+            slices: [slice],
             sideEffects: [],
             settings: SteeringSettings(
               coefficients: [-1, 1], unit: .vector, positions: .scored, score: .perToken))),
@@ -108,7 +111,8 @@ struct PretendExpander: SweepExpander {
   }
 }
 
-/// Makes results that depend on the work and every byte of input, and on nothing else; does what a test wants meanwhile.
+/// Makes results that depend on the work and every byte of input, and on nothing else; does what a test wants
+/// meanwhile.
 final class PretendExecutor: TaskExecutor {
   typealias Meanwhile =
     @Sendable (_ work: TaskWork, _ inputs: TaskInputs, any TaskMonitor) throws(TaskFault) -> Void

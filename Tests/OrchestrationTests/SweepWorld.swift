@@ -1,3 +1,4 @@
+import CSQLite
 import Foundation
 import Messaging
 import Orchestration
@@ -109,6 +110,14 @@ final class SweepWorld: Sendable {
         }
       }.joined(separator: "|")
     }
+  }
+
+  /// Changes the database behind everyone's back.
+  func damage(_ sql: String) throws {
+    var handle: OpaquePointer?
+    defer { sqlite3_close(handle) }
+    try #require(sqlite3_open(databasePath, &handle) == SQLITE_OK)
+    try #require(sqlite3_exec(handle, sql, nil, nil, nil) == SQLITE_OK)
   }
 
   /// How often each task was finished, by key.

@@ -42,13 +42,18 @@ struct SparseKernelTests {
     return m
   }
 
-  @Test(arguments: [0, 1, 5, 40, 100, 1000], [true, false])
+  @Test(arguments: [0, 1, 5, 40, 1000, 2000, 2200, 5000], [true, false])
   func largestOfAWholeMatrix(_ count: Int, _ ties: Bool) {
-    let m = ties ? Self.coarse(13, 31, seed: 3) : gaussianMatrix(13, 31, seed: 3)
+    var m = ties ? Self.coarse(150, 31, seed: 3) : gaussianMatrix(150, 31, seed: 3)
+    m[3, 7] = .nan
+    m[5, 30] = -.nan
+    m[140, 0] = .infinity
+    m[4, 4] = .leastNonzeroMagnitude
+    m[2, 2] = -0.0
     let order = m.elements.indices.filter { m.elements[$0] > 0 }.sorted {
       (m.elements[$1], $0) < (m.elements[$0], $1)
     }
-    var expected = Matrix(rows: 13, columns: 31)
+    var expected = Matrix(rows: 150, columns: 31)
     for index in order.prefix(count) { expected.elements[index] = m.elements[index] }
     #expect(SparseRows(largest: count, of: m, pool: pool) == SparseRows(expected))
   }

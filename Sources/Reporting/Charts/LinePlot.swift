@@ -27,15 +27,15 @@ struct LinePlot {
 
   private static let height = 340.0
   private static let top = 14.0
-  private static let left = 62.0
   private var bottom: Double { Self.height - 46 }
 
   private struct Frame {
     var x: Axis
     var y: Axis
+    var left: Double
     var right: Double
     var bottom: Double
-    func px(_ value: Double) -> Double { LinePlot.left + x.position(value) * (right - LinePlot.left) }
+    func px(_ value: Double) -> Double { left + x.position(value) * (right - left) }
     func py(_ value: Double) -> Double { bottom - y.position(value) * (bottom - LinePlot.top) }
   }
 
@@ -47,10 +47,11 @@ struct LinePlot {
     let room = min(max(labels.map { ChartCanvas.width(of: $0) }.max() ?? 0, 40), 165)
     let bounds =
       points.flatMap { [$0.y - $0.error, $0.y + $0.error] } + (region?.points.flatMap { [$0.low, $0.high] } ?? [])
+    let y = Axis(covering: bounds + [0], ticks: 6, rounded: false, padding: 0.04)
+    let tickWidth = y.ticks.map { ChartCanvas.width(of: y.label($0)) }.max() ?? 0
     let frame = Frame(
-      x: Axis(covering: points.map(\.x) + (region?.points.map(\.x) ?? []), ticks: 5, rounded: false),
-      y: Axis(covering: bounds + [0], ticks: 6, rounded: false, padding: 0.04), right: ChartCanvas.width - room - 24,
-      bottom: bottom)
+      x: Axis(covering: points.map(\.x) + (region?.points.map(\.x) ?? []), ticks: 5, rounded: false), y: y,
+      left: tickWidth + 34, right: ChartCanvas.width - room - 24, bottom: bottom)
     var canvas = ChartCanvas(title: title, height: Self.height)
     drawFrame(frame, on: &canvas)
     if let region { draw(region, frame, on: &canvas) }
@@ -63,17 +64,29 @@ struct LinePlot {
   private func drawFrame(_ frame: Frame, on canvas: inout ChartCanvas) {
     for tick in frame.y.ticks {
       let y = frame.py(tick)
-      canvas.line(Self.left, y, frame.right, y, style: tick == 0 ? "zero" : "grid")
-      canvas.text(frame.y.label(tick), x: Self.left - 8, y: y + 4.5, anchor: .end, style: "t m")
+      canvas.line(frame.left, y, frame.right, y, style: tick == 0 ? "zero" : "grid")
+      canvas.text(frame.y.label(tick), x: frame.left - 8, y: y + 4.5, anchor: .end, style: "t m")
     }
-    for tick in frame.x.ticks {
+    for (tick, label) in xTicks(frame) {
       let x = frame.px(tick)
       canvas.line(x, bottom, x, bottom + 5, style: "zero")
       if tick == 0 { canvas.line(x, Self.top, x, bottom, style: "zero") }
-      canvas.text(frame.x.label(tick), x: x, y: bottom + 19, anchor: .middle, style: "t m")
+      canvas.text(label, x: x, y: bottom + 19, anchor: .middle, style: "t m")
     }
-    canvas.text(xLabel, x: (Self.left + frame.right) / 2, y: Self.height - 8, anchor: .middle)
+    canvas.text(xLabel, x: (frame.left + frame.right) / 2, y: Self.height - 8, anchor: .middle)
     canvas.text(yLabel, x: 14, y: (Self.top + bottom) / 2, anchor: .middle, rotated: true)
+  }
+
+  /// Where points are, if they are few enough to be labelled; else round numbers.
+  private func xTicks(_ frame: Frame) -> [(Double, String)] {
+    let places = Set(series.flatMap(\.points).map(\.x)).sorted()
+    let labels = places.map { x in
+      Figure.typographic(x == x.rounded() && abs(x) < 1e6 ? Figure.fixed(x, 0) : Figure.significant(x, 2))
+    }
+    let ends = zip(places, labels).map { (frame.px($0), ChartCanvas.width(of: $1) / 2) }
+    let isRoomy = zip(ends, ends.dropFirst()).allSatisfy { $1.0 - $0.0 > $0.1 + $1.1 + 4 }
+    guard isRoomy, places.count > 1 else { return frame.x.ticks.map { ($0, frame.x.label($0)) } }
+    return Array(zip(places, labels))
   }
 
   private func path(_ places: [(Double, Double)]) -> Markup {

@@ -79,7 +79,7 @@ enum Figure {
       .replacing("Z", with: " UTC")
   }
 
-  /// Minus signs for hyphens that stand before a digit; a lone hyphen becomes a dash.
+  /// Minus signs for hyphens that stand before a digit, no line breaks before percent signs; a lone hyphen becomes a dash.
   static func typographic(_ text: String) -> String {
     if text == "-" { return "–" }
     var result = ""
@@ -88,7 +88,7 @@ enum Figure {
     for (index, character) in characters.enumerated() {
       let next = index + 1 < characters.count ? characters[index + 1] : " "
       let isMinus = character == "-" && next.isNumber && (before == " " || before == "(" || before == "e")
-      result.append(isMinus ? "\u{2212}" : character)
+      result.append(isMinus ? "\u{2212}" : character == " " && next == "%" ? "\u{A0}" : character)
       before = character
     }
     return result

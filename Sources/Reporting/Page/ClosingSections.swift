@@ -50,7 +50,7 @@ extension HTMLReport {
         .number("anti-steerable", "share of questions whose slope is negative"),
         .number("rho", "Spearman's rank correlation of the mean curve"), .number("questions"), .number("L0"),
         .number("cosine", "of original and reconstruction"), .number("relative error"), .number("norm ratio"),
-      ], rows: rows.prefix(Self.scoreRows).map { Self.scoreRow($0, $1) })
+      ], rows: rows.prefix(Self.scoreRows).map { Self.scoreRow($0, $1) }, isDense: true)
     let cut: Markup =
       rows.count > Self.scoreRows
       ? "<p class=\"note\">The first \(Self.scoreRows) of \(rows.count) rows; <code>steerscope export</code> writes all.</p>"
@@ -114,7 +114,9 @@ extension HTMLReport {
     ]
     for model in data.models {
       let size = model.parameters.map { ", \(Figure.count($0)) weights" } ?? ""
-      let shape = "\(model.architecture)\(size), weights \(model.weights), prompts: \(model.template)"
+      // The content of a template file is long; its digest is part of the sweep's.
+      let template = model.template.count > 40 ? "a template of their own" : model.template
+      let shape = "\(model.architecture)\(size), weights \(model.weights), prompts: \(template)"
       entries.append(("model", "\(model.name): \(shape)"))
       entries.append(("digest of model and tokenizer files", "<code>\(model.digest.hex)</code>"))
     }

@@ -1,4 +1,4 @@
-internal import Diagnostics
+package import Diagnostics
 internal import Foundation
 internal import Storage
 
@@ -45,7 +45,7 @@ package struct HTMLReport: Sendable {
   }
 
   /// Writes the page to a file, which is complete or not there.
-  package func write(to path: String) throws {
+  package func write(to path: String) throws(InputError) {
     try AtomicFile.write(Array(render().utf8), to: path)
   }
 

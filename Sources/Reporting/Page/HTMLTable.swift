@@ -16,6 +16,8 @@ struct HTMLTable {
 
   var columns: [Column]
   var rows: [[Markup]]
+  /// Every cell on one line: for long tables of short words.
+  var isDense = false
 
   func render() -> Markup {
     let heads = columns.map { column -> Markup in
@@ -30,7 +32,7 @@ struct HTMLTable {
       return "<tr>\(cells)</tr>\n"
     }
     return """
-      <div class="scroll"><table><thead><tr>\(heads)</tr></thead><tbody>
+      <div class="scroll"><table\(isDense ? " class=\"dense\"" : "" as Markup)><thead><tr>\(heads)</tr></thead><tbody>
       \(body)</tbody></table></div>
 
       """

@@ -1,3 +1,5 @@
+internal import SweepRecords
+
 /// How methods and variants are called and drawn, the same in every chart: a colour, a dash, a place in lists.
 enum MethodAppearance {
   /// Methods in the order of lists; others come after, by name.
@@ -53,7 +55,8 @@ enum MethodAppearance {
   static func label(of variant: Variant) -> String {
     switch variant.name {
     case "zero-vector": "zero vector"
-    case "untrained-dictionary": "untrained " + label(method: variant.method ?? "", sparsity: variant.sparsity)
+    case "untrained-dictionary":
+      "untrained " + (DecompositionNaming.isPursuit(variant.method ?? "") ? "pursuit" : variant.method ?? "")
     case "reconstruction": label(method: variant.method ?? "", sparsity: variant.sparsity)
     case "pair-difference-error": "pair-difference error"
     case "shuffled-0": "shuffled labels"

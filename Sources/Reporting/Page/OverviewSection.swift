@@ -13,7 +13,7 @@ extension HTMLReport {
         .number(
           "also active for zero", "share of the encoder's active features that are active for the zero vector too"),
         .number("untrained", "the same for a dictionary that has learned nothing"),
-      ], rows: rows)
+      ], rows: rows, isDense: true)
     return "<section>\n<h2>At a glance</h2>\n\(table.render())\(layerPlots)</section>\n"
   }
 

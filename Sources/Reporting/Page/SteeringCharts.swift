@@ -115,7 +115,7 @@ struct SteeringCharts {
         marks: [.init(value: 0, label: "none"), .init(value: 1, label: "all of it")])
       return HTMLReport.figure(
         names.count == 1 ? "How much is kept, by method" : "How much is kept: \(sae)",
-        "Slope / the original's, with 95 % intervals; the grey numbers are sparsities. Hollow: baselines.",
+        "Slope / the original's, with 95 % intervals; the grey numbers are sparsities. Hollow: baselines (random directions: mean and range).",
         plot.render())
     }
   }

@@ -39,7 +39,7 @@ enum Stylesheet {
     h2 .badge{font-size:.62em;vertical-align:.25em}
     .badge.lost{background:var(--lost);color:var(--lost-ink)}.badge.weakened{background:var(--weak);color:var(--weak-ink)}
     .badge.kept{background:var(--kept);color:var(--kept-ink)}.badge.open{background:var(--open);color:var(--open-ink)}
-    .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:1.1rem;margin-top:1rem;align-items:stretch}
+    .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,460px),1fr));gap:1.1rem;margin-top:1rem;align-items:stretch}
     figure{margin:0;background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:.9rem 1rem 1rem;min-width:0}
     .wide{grid-column:1/-1}
     figcaption{font-size:.88rem;line-height:1.45;margin-bottom:.7rem}
@@ -50,7 +50,7 @@ enum Stylesheet {
     th,td{text-align:left;padding:.38rem .7rem .38rem 0;border-bottom:1px solid var(--rule);vertical-align:top}
     th{color:var(--muted);font-weight:600;vertical-align:bottom}
     td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-    td.n{white-space:nowrap}
+    td.n,.dense td,.dense th{white-space:nowrap}td.n,th.n{padding-right:1rem}
     td:last-child,th:last-child{padding-right:0}
     .m{color:var(--muted)}.yes{color:var(--negative);font-weight:600}
     code,pre{font:.9em/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
@@ -59,7 +59,7 @@ enum Stylesheet {
     pre{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:.9rem 1rem;overflow-x:auto}
     dl{display:grid;grid-template-columns:minmax(8rem,15rem) 1fr;gap:.25rem 1rem;margin:.4rem 0 1.2rem;font-size:.92rem}
     dt{color:var(--muted)}dd{margin:0;overflow-wrap:anywhere}
-    summary{cursor:pointer}summary h2{display:inline}
+    summary{cursor:pointer}dl~details{margin-top:.6rem}summary h2{display:inline}
     details[open]>summary{margin-bottom:.6rem}
     .howto{margin-top:1.6rem;background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:.7rem 1.1rem}
     .howto summary{font-weight:600}.howto li{margin:.35rem 0;max-width:76ch}
@@ -75,7 +75,7 @@ enum Stylesheet {
     .track{fill:var(--grid)}.fill{fill:var(--c);opacity:.9}.outline{fill:var(--c);fill-opacity:.22;stroke:var(--c);stroke-width:1.2}
     \(colors)
     @media (max-width:600px){main{padding:1.2rem .8rem 3rem}h1{font-size:1.6rem}.verdict p{font-size:1.08rem}
-    figure{padding:.7rem .6rem}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}.t{font-size:13.5px}}
+    figure{padding:.7rem .6rem}table{font-size:.8rem}th,td,td.n,th.n{padding-right:.55rem}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}.t{font-size:13.5px}}
     @media print{details::details-content{content-visibility:visible;height:auto}body{font-size:11pt;background:#fff}main{max-width:none;padding:0}.verdict,figure{box-shadow:none}
     figure,tr{break-inside:avoid}.howto{break-inside:avoid}a{color:inherit;text-decoration:none}}
 

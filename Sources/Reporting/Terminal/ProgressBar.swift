@@ -57,7 +57,8 @@ package enum ProgressBar {
     let more = state.running.count > 1 ? " and \(state.running.count - 1) more" : ""
     let end = " \(percent(running.fraction))\(more)"
     let title = DisplayWidth.cut(visible(running.title), to: max(width - DisplayWidth.of(end), 8))
-    return color ? "\u{1B}[2m\(title)\(end)\u{1B}[0m" : title + end
+    let line = DisplayWidth.cut(title + end, to: width)
+    return color ? "\u{1B}[2m\(line)\u{1B}[0m" : line
   }
 
   /// Done tasks with the running ones' fractions, over all.

@@ -48,10 +48,11 @@ struct OverallWording {
     let overlaps = read.compactMap { $0.headline?.overlap }
     guard !overlaps.isEmpty else { return [sentence] }
     let possessive = read.count == 1 ? "its" : "their"
-    return [
-      sentence,
-      "\(VerdictWording.range(overlaps)) of \(possessive) active features are active for the zero vector too.",
-    ]
+    let untrained = read.compactMap { $0.headline?.untrainedOverlap }
+    let baseline =
+      untrained.isEmpty ? "" : " (a dictionary that has learned nothing: \(VerdictWording.range(untrained)))"
+    let range = VerdictWording.range(overlaps)
+    return [sentence, "Of \(possessive) active features \(range) are active for the zero vector too\(baseline)."]
   }
 
   private func alternatives(_ steering: [CaseFinding]) -> [String] {
@@ -70,7 +71,7 @@ struct OverallWording {
     let second = means.dropFirst().first { $0.mean > 0.5 }
     let also = second.map { ", \($0.method) \(VerdictWording.range(complete[$0.method] ?? []))" } ?? ""
     return [
-      "The vector is not lost on the dictionary, though: \(best.method) keeps \(VerdictWording.range(values))\(also)."
+      "Other methods do better: \(best.method) keeps \(VerdictWording.range(values))\(also)."
     ]
   }
 

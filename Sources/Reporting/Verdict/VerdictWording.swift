@@ -15,7 +15,8 @@ struct VerdictWording {
     case .kept: "encoder keeps it"
     case .reversed: "encoder reverses it"
     case .doesNotSteer: "does not steer"
-    case .notMeasured: "not measured"
+    case .notMeasured:
+      finding.original?.slope != nil && finding.standardErrors == nil ? "too few questions" : "not measured"
     }
   }
 

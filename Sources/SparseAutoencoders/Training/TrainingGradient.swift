@@ -14,10 +14,11 @@ struct TrainingGradient {
     of parameters: TrainingState.Parameters, kind: SAETrainingSettings.Kind, sparsity: Int, on batch: Matrix,
     pool: ThreadPool
   ) {
-    var centred = batch
-    add(1, parameters.decoderBias.map { -$0 }, toRowsOf: &centred, pool: pool)
-    var pre = multiply(centred, transposed: parameters.encoder, pool: pool)
-    add(1, parameters.encoderBias, toRowsOf: &pre, pool: pool)
+    // (x - b_dec) E^T + b_enc = x E^T + (b_enc - E b_dec): no centred copy of the batch.
+    let decoderBias = Matrix(rows: 1, columns: batch.columns, elements: parameters.decoderBias)
+    let inner = multiply(decoderBias, transposed: parameters.encoder, pool: pool).elements
+    var pre = multiply(batch, transposed: parameters.encoder, pool: pool)
+    add(1, zip(parameters.encoderBias, inner).map { $0 - $1 }, toRowsOf: &pre, pool: pool)
     codes =
       switch kind {
       case .topK: SparseRows(largestPerRow: sparsity, of: pre, pool: pool)
@@ -28,20 +29,31 @@ struct TrainingGradient {
     add(-1, batch, to: &residuals, pool: pool)
     self.residuals = residuals
 
-    // d loss / d reconstruction = 2 residual / n. Selection and ReLU pass the gradient to the active entries alone.
-    var outer = residuals
-    scale(&outer, by: 2 / Float(batch.rows), pool: pool)
-    let byCodes = sparseProject(outer, decoder: parameters.decoder, at: codes, pool: pool)
-    let encoderBias = byCodes.columnSums()
-    // b_dec acts twice: on the output, and with the opposite sign on the input.
-    var decoderBias = [Float](repeating: 0, count: batch.columns)
-    for row in 0..<outer.rows { add(1, outer.row(row), to: &decoderBias) }
-    let inner = multiply(
-      Matrix(rows: 1, columns: encoderBias.count, elements: encoderBias), parameters.encoder, pool: pool)
-    add(-1, inner.elements, to: &decoderBias)
+    // d loss / d reconstruction = 2 residual / n; the factor goes into the sparse side. Selection and ReLU pass the gradient to
+    // the active entries alone.
+    let factor = 2 / Float(batch.rows)
+    let byCodes = sparseProject(residuals, decoder: parameters.decoder, at: codes, pool: pool).scaled(by: factor)
+    let byEncoderBias = byCodes.columnSums()
+    // The encoder sees x - b_dec: the part of b_dec is one row for all tokens.
+    var byEncoder = multiply(byCodes.transposed(), batch, pool: pool)
+    for feature in byEncoderBias.indices where byEncoderBias[feature] != 0 {
+      add(-byEncoderBias[feature], parameters.decoderBias, toRow: feature, of: &byEncoder)
+    }
     gradient = TrainingState.Parameters(
-      encoder: multiply(byCodes.transposed(), centred, pool: pool),
-      decoder: multiply(codes.transposed(), outer, pool: pool), encoderBias: encoderBias, decoderBias: decoderBias)
+      encoder: byEncoder, decoder: multiply(codes.transposed().scaled(by: factor), residuals, pool: pool),
+      encoderBias: byEncoderBias,
+      decoderBias: Self.byDecoderBias(residuals, factor, byEncoderBias, parameters.encoder, pool: pool))
+  }
+
+  /// b_dec acts twice: on the output, and with the opposite sign on the input.
+  private static func byDecoderBias(
+    _ residuals: Matrix, _ factor: Float, _ byEncoderBias: [Float], _ encoder: Matrix, pool: ThreadPool
+  ) -> [Float] {
+    let ones = Matrix(rows: 1, columns: residuals.rows, repeating: factor)
+    var sum = multiply(ones, residuals, pool: pool).elements
+    let bias = Matrix(rows: 1, columns: byEncoderBias.count, elements: byEncoderBias)
+    add(-1, multiply(bias, encoder, pool: pool).elements, to: &sum)
+    return sum
   }
 
   /// The mean over tokens of the squared error.
@@ -53,4 +65,8 @@ struct TrainingGradient {
 /// S B for a matrix in memory.
 func multiply(_ s: SparseRows, _ b: Matrix, pool: ThreadPool) -> Matrix {
   multiply(s, rowMajor: b.elements.span.bytes, type: .float32, columns: b.columns, pool: pool)
+}
+
+extension SparseRows {
+  fileprivate func scaled(by factor: Float) -> SparseRows { replacing(values: values.map { $0 * factor }) }
 }

@@ -5,13 +5,16 @@ extension SQLiteStore {
     try writing { db, now in
       try Self.require(leader, &db)
       var dispatched = try Self.redispatch(policy, now: now, &db)
-      let sweeps = try db.rows("SELECT number, id, priority FROM sweep WHERE state = 'active' ORDER BY number") { row in
+      let only = SQLValue(policy.only?.text)
+      let sweeps = try db.rows(
+        "SELECT number, id, priority FROM sweep WHERE state = 'active' AND id = coalesce(?, id) ORDER BY number", only
+      ) { row in
         ActiveSweep(number: row.integer(0), id: SweepID(row.text(1)), priority: try row.value(2))
       }
       var inFlight = try Self.inFlight(&db)
       var occupied = 0
       for priority in SweepPriority.allCases {
-        occupied += try Self.queued(priority, &db)
+        occupied += try Self.queued(priority, only, &db)
         let room = min(policy.window - occupied, policy.limit - dispatched.count)
         let competing = sweeps.filter { $0.priority == priority }
         let chosen = try Self.share(room, among: competing, inFlight: &inFlight, now: now, &db)
@@ -37,12 +40,12 @@ extension SQLiteStore {
       SELECT t.id, s.number, s.id, s.priority FROM task t
       JOIN sweep s ON s.number = (
         SELECT s.number FROM sweep_task st JOIN sweep s ON s.number = st.sweep
-        WHERE st.task = t.id AND s.state = 'active'
+        WHERE st.task = t.id AND s.state = 'active' AND s.id = coalesce(?, s.id)
         ORDER BY CASE s.priority WHEN 'high' THEN 0 WHEN 'normal' THEN 1 ELSE 2 END, s.number LIMIT 1)
       WHERE t.state = 'queued' AND (t.dispatched_at IS NULL
         OR t.dispatched_at + ? * (1 << max(0, min(t.unanswered - 1, 6))) <= ?)
       ORDER BY t.id LIMIT ?
-      """, SQLValue(policy.redispatchAfter), SQLValue(now), SQLValue(policy.limit)
+      """, SQLValue(policy.only?.text), SQLValue(policy.redispatchAfter), SQLValue(now), SQLValue(policy.limit)
     ) { row in
       (
         task: row.integer(0),
@@ -53,12 +56,15 @@ extension SQLiteStore {
   }
 
   /// Queued tasks of a priority that somebody may claim: what the window counts.
-  private static func queued(_ priority: SweepPriority, _ db: inout SQLiteConnection) throws -> Int {
+  private static func queued(
+    _ priority: SweepPriority, _ only: SQLValue, _ db: inout SQLiteConnection
+  ) throws -> Int {
     try db.first(
       """
       SELECT count(*) FROM task t WHERE t.state = 'queued' AND t.queue = ? AND EXISTS (
-        SELECT 1 FROM sweep_task st JOIN sweep s ON s.number = st.sweep WHERE st.task = t.id AND s.state = 'active')
-      """, SQLValue(priority.rawValue)
+        SELECT 1 FROM sweep_task st JOIN sweep s ON s.number = st.sweep
+        WHERE st.task = t.id AND s.state = 'active' AND s.id = coalesce(?, s.id))
+      """, SQLValue(priority.rawValue), only
     ) { $0.integer(0) } ?? 0
   }
 

@@ -54,11 +54,14 @@ package struct DispatchPolicy: Sendable {
   package var redispatchAfter: Double
   /// The most tasks a call returns.
   package var limit: Int
+  /// Not nil: as if there were only this sweep.
+  package var only: SweepID?
 
-  package init(window: Int, redispatchAfter: Double = 60, limit: Int = 1000) {
+  package init(window: Int, redispatchAfter: Double = 60, limit: Int = 1000, only: SweepID? = nil) {
     self.window = window
     self.redispatchAfter = redispatchAfter
     self.limit = limit
+    self.only = only
   }
 }
 
