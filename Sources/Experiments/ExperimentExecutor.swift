@@ -10,10 +10,11 @@ package final class ExperimentExecutor: TaskExecutor {
   let pool: ThreadPool
   private let loaded = Mutex(Loaded())
 
-  /// What stays in memory between tasks: at most one model and one SAE file.
+  /// What stays in memory between tasks: at most one model, one SAE file and one untrained dictionary.
   private struct Loaded: ~Copyable {
     var model: (reference: ModelReference, value: PromptedModel)?
     var sae: (digest: Digest, value: SparseAutoencoder)?
+    var untrained: (reference: SAEReference, sample: InputReference?, value: SparseAutoencoder)?
   }
 
   package init(pool: ThreadPool) { self.pool = pool }
@@ -69,6 +70,18 @@ package final class ExperimentExecutor: TaskExecutor {
     loaded.withLock { $0.sae = (digest, sae) }
     return sae
   }
+
+  /// An untrained dictionary, drawn and calibrated unless it is the last one used.
+  func untrained(
+    _ reference: SAEReference, sample: InputReference?, _ make: () throws -> SparseAutoencoder
+  ) throws -> SparseAutoencoder {
+    let known = loaded.withLock { $0.untrained }
+    if let known, known.reference == reference, known.sample == sample { return known.value }
+    loaded.withLock { $0.untrained = nil }
+    let made = try make()
+    loaded.withLock { $0.untrained = (reference, sample, made) }
+    return made
+  }
 }
 
 /// One task being run: its inputs, and what all kinds need of them.
@@ -81,7 +94,9 @@ struct TaskRun {
 
   /// The bytes of an input. A missing one is the machinery's fault, not the task's.
   func bytes(_ reference: InputReference) throws(TaskFault) -> [UInt8] {
-    guard let bytes = inputs.artifacts[reference] else { throw TaskFault(.transient, "input \(reference) was not fetched") }
+    guard let bytes = inputs.artifacts[reference] else {
+      throw TaskFault(.transient, "input \(reference) was not fetched")
+    }
     return bytes
   }
 

@@ -17,7 +17,7 @@ extension TaskRun {
   func decompose(_ work: DecomposeWork) throws -> TaskResult {
     let layer = work.sae.layer
     let norms = try norms(work.statistics, layer: layer)
-    let (autoencoder, saeRow) = try self.autoencoder(work.sae, sample: try sample(work.sample, layer: layer))
+    let autoencoder = try self.autoencoder(work)
     let subjects = try work.vectors.map { reference in
       DecompositionRequest.Subject(
         behaviour: reference.behaviour, vector: try vector(reference.tensor, in: reference.source),
@@ -26,8 +26,7 @@ extension TaskRun {
     // The SAE by itself has a task of its own: its row and its zero vector.
     let isInspection = subjects.isEmpty
     var writer = SafetensorsWriter()
-    var rows: [TableRow] = []
-    if isInspection, let saeRow { rows.append(saeRow) }
+    var rows = isInspection ? try descriptions(of: autoencoder, work) : []
     var features: [(row: Int, feature: Int)] = []
     let request = DecompositionRequest(
       subjects: subjects, methods: try work.methods.map { try DecompositionMethod.named($0) },
@@ -50,9 +49,12 @@ extension TaskRun {
     return TaskResult(artifacts: [Artifact(name: "reconstructions", bytes: writer.bytes())], rows: rows)
   }
 
-  /// Activations of a harvest slice, outliers left out.
-  private func sample(_ reference: InputReference, layer: Int) throws -> Matrix {
-    let activations = try stacked("layer.\(layer)", slices: [reference])
+  /// The layer's activations of a harvest slice [tokens, d], outliers left out.
+  func sample(of work: DecomposeWork) throws -> Matrix {
+    guard let sample = work.sample else {
+      throw TaskFault(.task, "an SAE is measured on activations, but none are named")
+    }
+    let activations = try stacked("layer.\(work.sae.layer)", slices: [sample])
     let kept = ActivationNorms.kept(rowNorms(activations, pool: pool))
     return kept.count == activations.rows ? activations : activations.gathering(rows: kept)
   }

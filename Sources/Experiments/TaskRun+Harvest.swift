@@ -118,7 +118,8 @@ extension TaskRun {
   /// A layer's norms as a statistics task left them.
   func norms(_ reference: InputReference, layer: Int) throws -> ActivationNorms {
     ActivationNorms(
-      sorted: try vector("norms.\(layer)", in: reference), mean: try vector("mean.\(layer)", in: reference), excluded: 0)
+      sorted: try vector("norms.\(layer)", in: reference), mean: try vector("mean.\(layer)", in: reference), excluded: 0
+    )
   }
 }
 

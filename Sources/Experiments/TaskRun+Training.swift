@@ -24,7 +24,8 @@ extension TaskRun {
     }
     let trained = try training.finish(
       state,
-      metadata: .init(source: "trained", hookName: "blocks.\(work.layer).hook_resid_post", layer: work.layer), pool: pool)
+      metadata: .init(source: "trained", hookName: "blocks.\(work.layer).hook_resid_post", layer: work.layer),
+      pool: pool)
     return TaskResult(
       artifacts: [Artifact(name: "sae", bytes: try trained.autoencoder.serialized())],
       rows: [
@@ -34,31 +35,37 @@ extension TaskRun {
       ])
   }
 
-  /// The SAE of a decomposition: a file, a trained one, or the untrained control of its shape; with its row where no other
-  /// task leaves one.
-  ///
-  /// - Parameter sample: activations of the layer [tokens, d], on which its quality is measured.
-  func autoencoder(_ reference: SAEReference, sample: Matrix) throws -> (SparseAutoencoder, TableRow?) {
-    let autoencoder: SparseAutoencoder
-    var row: TableRow?
-    switch reference.source {
-    case .file(let digest):
-      autoencoder = try executor.sae(file: digest, inputs: inputs)
-      row = autoencoder.row(
-        name: reference.name, layer: reference.layer, source: "file", digest: digest,
-        statistics: autoencoder.statistics(on: sample, pool: pool))
-    case .trained(let output):
-      autoencoder = try SparseAutoencoder(safetensors: try bytes(output), named: reference.name)
+  /// The SAE of a decomposition: a file, a trained one, or the untrained control of its shape.
+  func autoencoder(_ work: DecomposeWork) throws -> SparseAutoencoder {
+    let reference = work.sae
+    guard let seed = reference.untrainedSeed else { return try trained(reference) }
+    return try executor.untrained(reference, sample: work.sample) {
+      let (model, sample) = (try trained(reference), try sample(of: work))
+      return try SparseAutoencoder.untrained(
+        width: model.width, l0: model.statistics(on: sample, pool: pool).l0, seed: seed, activations: sample,
+        metadata: model.metadata, pool: pool)
     }
-    guard let seed = reference.untrainedSeed else { return (autoencoder, row) }
-    let l0 = autoencoder.statistics(on: sample, pool: pool).l0
-    let untrained = try SparseAutoencoder.untrained(
-      width: autoencoder.width, l0: l0, seed: seed, activations: sample, metadata: autoencoder.metadata, pool: pool)
-    let statistics = untrained.statistics(on: sample, pool: pool)
-    return (
-      untrained,
-      untrained.row(name: reference.name, layer: reference.layer, source: "untrained", statistics: statistics)
-    )
+  }
+
+  private func trained(_ reference: SAEReference) throws -> SparseAutoencoder {
+    switch reference.source {
+    case .file(let digest): try executor.sae(file: digest, inputs: inputs)
+    case .trained(let output): try SparseAutoencoder(safetensors: try bytes(output), named: reference.name)
+    }
+  }
+
+  /// The SAE's row, measured on the sample; none for a trained one, whose training left it.
+  func descriptions(of autoencoder: SparseAutoencoder, _ work: DecomposeWork) throws -> [TableRow] {
+    var digest: Digest?
+    if work.sae.untrainedSeed == nil {
+      guard case .file(let file) = work.sae.source else { return [] }
+      digest = file
+    }
+    return [
+      autoencoder.row(
+        name: work.sae.name, layer: work.sae.layer, source: digest == nil ? "untrained" : "file", digest: digest,
+        statistics: autoencoder.statistics(on: try sample(of: work), pool: pool))
+    ]
   }
 }
 
@@ -72,7 +79,8 @@ extension SparseAutoencoder {
     return TableRow(
       .sae,
       [
-        "name": .text(name), "layer": .integer(layer), "width": .integer(width), "architecture": .text(architecture.name),
+        "name": .text(name), "layer": .integer(layer), "width": .integer(width),
+        "architecture": .text(architecture.name),
         "source": .text(source), "digest": Cell(digest?.hex), "l0": Cell(statistics?.l0),
         "explained_variance": Cell(statistics?.explainedVariance), "dead_share": Cell(statistics?.deadShare),
         "tokens": Cell(statistics?.tokens), "steps": Cell(steps),

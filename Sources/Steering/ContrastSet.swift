@@ -10,6 +10,12 @@ package struct ContrastSet: Sendable, Equatable {
     /// The answer that shows the behaviour; it follows the prompt directly.
     package var positive: String
     package var negative: String
+
+    package init(prompt: String, positive: String, negative: String) {
+      self.prompt = prompt
+      self.positive = positive
+      self.negative = negative
+    }
   }
 
   /// What the file is called, in errors.
@@ -77,7 +83,9 @@ package struct ContrastSet: Sendable, Equatable {
       }
     }
     var items: [[String: Any]] = []
-    for (number, line) in bytes.split(separator: UInt8(ascii: "\n")).enumerated() {
+    for (number, line) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+      .enumerated()
+    {
       if line.allSatisfy({ " \r\t".utf8.contains($0) }) { continue }
       guard let object = try? JSONSerialization.jsonObject(with: Data(line)) as? [String: Any] else {
         throw InputError(

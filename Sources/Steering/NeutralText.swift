@@ -31,18 +31,18 @@ package struct NeutralText: Sendable {
       let inputs = chosen.map { Array($0.dropLast()) }
       let below = BlockRun(blocks: 0..<layer + 1, keepsCache: false)
       let residual = try model.forward(inputs, below).residual
-      let baseline = try coefficients.contains(0) ? entropy(of: residual, chosen, inputs) : 0
+      let baseline = try coefficients.contains(0) ? entropies(of: residual, chosen, inputs) : []
       for (variant, direction) in directions.enumerated() {
         for (index, coefficient) in coefficients.enumerated() {
           guard coefficient != 0 else {
-            sums[variant][index] += baseline
+            for entropy in baseline { sums[variant][index] += entropy }
             continue
           }
           var steered = residual
           let addition = ResidualAddition(
             layer: layer, vector: direction, coefficient: Float(coefficient), rows: Array(0..<residual.rows))
           addition.apply(to: &steered)
-          sums[variant][index] += try entropy(of: steered, chosen, inputs)
+          for entropy in try entropies(of: steered, chosen, inputs) { sums[variant][index] += entropy }
         }
         let share =
           (Double(variant + 1) / Double(directions.count) * Double(chosen.count) + Double(start))
@@ -53,10 +53,16 @@ package struct NeutralText: Sendable {
     return (sums, contexts.reduce(0) { $0 + $1.count - 1 })
   }
 
-  private func entropy(of residual: Matrix, _ contexts: [[Int]], _ inputs: [[Int]]) throws -> Double {
+  /// Each context's cross-entropy, so that sums go by context whatever runs together.
+  private func entropies(of residual: Matrix, _ contexts: [[Int]], _ inputs: [[Int]]) throws -> [Double] {
     var caches = inputs.map { _ in model.emptyCache() }
     let above = BlockRun(blocks: layer + 1..<model.architecture.blocks, keepsCache: false)
     let final = try model.run(above, residual: residual, parts: inputs.map(\.count), caches: &caches).residual
-    return -model.logProbabilities(final, of: contexts.flatMap { $0.dropFirst() }).reduce(0, +)
+    let logs = model.logProbabilities(final, of: contexts.flatMap { $0.dropFirst() })
+    var row = 0
+    return inputs.map { tokens in
+      row += tokens.count
+      return -logs[row - tokens.count..<row].reduce(0, +)
+    }
   }
 }

@@ -2,7 +2,7 @@ internal import Kernels
 internal import LanguageModels
 internal import SweepRecords
 
-/// A question as it is scored. Where the answers differ in a single token (letters), the shared beginning belongs to the prompt and
+/// A question as it is scored. Where the answers are letters, or one token each, the shared beginning belongs to the prompt and
 /// only that token's logits are compared: one pass serves both answers, and the soft-max denominator cancels.
 struct ScoredQuestion {
   var prompt: [Int]
@@ -15,9 +15,10 @@ struct ScoredQuestion {
 
   init(_ pair: TokenizedPair) {
     let common = pair.commonAnswerTokens
-    // "(A)" and "(B)": nothing but the letter differs, what follows it says nothing about the choice.
-    let differ = zip(pair.positive, pair.negative).filter { $0 != $1 }.count
-    if pair.positive.count == pair.negative.count && differ == 1 {
+    // "(A)" and "(B)": nothing but the letter differs, what follows it says nothing about the choice. After "Yes" and "No" it does.
+    let differ = zip(pair.positive, pair.negative).count { $0 != $1 }
+    let longest = max(pair.positive.count, pair.negative.count)
+    if pair.positive.count == pair.negative.count && differ == 1 && (pair.isLetterChoice || longest == 1) {
       prompt = pair.prompt + pair.positive.prefix(common)
       answers = [[pair.positive[common]]]
       letters = [pair.positive[common], pair.negative[common]]

@@ -73,7 +73,7 @@ package struct Steerability: Sendable, Equatable {
     let slope = slope(of: b, on: a)
     let back = Steerability.slope(of: a, on: b)
     // r² is the product of both slopes; the sign is theirs.
-    let r = (slope * back).squareRoot()
+    let r = min(slope * back, 1).squareRoot()
     return slope < 0 ? -r : r
   }
 

@@ -9,40 +9,38 @@ package enum SteeringVectors {
 
   /// The first principal component of the differences (not centred), with the sign and norm of their mean.
   ///
-  /// Found by power iteration on the pairs' Gram matrix, [pairs, pairs]; O(pairs² (d + iterations)).
+  /// Found by power iteration from the mean, v <- D^T (D v); O(pairs d) in each.
   package static func principalComponent(positive: Matrix, negative: Matrix, pool: ThreadPool) -> [Float] {
     let differences = differences(positive, negative)
     let mean = columnMeans(differences).map { Float($0) }
-    let gram = multiply(differences, PackedMatrix(differences, pool: pool), pool: pool)
-    var weights = [Double](repeating: 1, count: differences.rows)
+    var component = Matrix(rows: 1, columns: mean.count, elements: rescaled(mean, to: 1))
     for _ in 0..<iterations {
-      var next = [Double](repeating: 0, count: weights.count)
-      for row in next.indices {
-        for column in weights.indices { next[row] += Double(gram[row, column]) * weights[column] }
-      }
-      let length = next.reduce(0) { $0 + $1 * $1 }.squareRoot()
-      guard length > 0 else { return mean }
-      weights = next.map { $0 / length }
+      let weights = multiply(component, transposed: differences, pool: pool)
+      let next = rescaled(multiply(weights, differences, pool: pool).row(0), to: 1)
+      guard norm(next) > 0 else { return mean }
+      if next == component.row(0) { break }
+      component = Matrix(rows: 1, columns: next.count, elements: next)
     }
-    let combination = Matrix(rows: 1, columns: weights.count, elements: weights.map { Float($0) })
-    let component = multiply(combination, differences, pool: pool).row(0)
-    let sign: Float = dot(component, mean) < 0 ? -1 : 1
-    return rescaled(component.map { sign * $0 }, to: norm(mean))
+    let sign: Float = dot(component.row(0), mean) < 0 ? -1 : 1
+    return rescaled(component.row(0).map { sign * $0 }, to: norm(mean))
   }
 
-  /// Power iterations: the share of other components falls by the ratio of eigenvalues squared in each.
+  /// Power iterations at most: other components fall by the ratio of eigenvalues in each.
   private static let iterations = 200
 
-  /// The mean difference with each pair's sign drawn at random, at the norm of the real one: what a vector of this set looks like
-  /// that says nothing about the behaviour.
+  /// The mean difference with the labels of half of the pairs swapped, drawn at random, at the norm of the real one: what a vector
+  /// of this set looks like that says nothing about the behaviour. Exactly half (but for an odd pair), as what pairs have in
+  /// common would else remain, and at the real one's norm be the real one.
   package static func shuffled(
     positive: Matrix, negative: Matrix, norm length: Float, seed: UInt64, stream: UInt64
   ) -> [Float] {
     var generator = CounterGenerator(seed: seed, stream: stream)
     var differences = differences(positive, negative)
-    for row in 0..<differences.rows where generator.next() & 1 == 1 {
-      differences.setRow(row, differences.row(row).map { -$0 })
+    var order = Array(0..<differences.rows)
+    for last in order.indices.dropFirst().reversed() {
+      order.swapAt(last, Int(generator.next() % UInt64(last + 1)))
     }
+    for row in order.prefix(differences.rows / 2) { differences.setRow(row, differences.row(row).map { -$0 }) }
     return rescaled(columnMeans(differences).map { Float($0) }, to: length)
   }
 

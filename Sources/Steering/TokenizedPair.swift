@@ -7,6 +7,8 @@ package struct TokenizedPair: Sendable, Equatable {
   package var prompt: [Int]
   package var positive: [Int]
   package var negative: [Int]
+  /// Whether the answers are a choice's letters, of which only the letter itself is scored.
+  package var isLetterChoice: Bool
 
   /// How many tokens both answers begin with.
   package var commonAnswerTokens: Int { zip(positive, negative).prefix { $0 == $1 }.count }
@@ -39,6 +41,7 @@ package struct TokenizedPair: Sendable, Equatable {
     self.prompt = Array(alone[..<border])
     self.positive = Array(positive[border...])
     self.negative = Array(negative[border...])
+    isLetterChoice = ContrastSet.letter(of: pair.positive) != nil && ContrastSet.letter(of: pair.negative) != nil
     let common = commonAnswerTokens
     guard common < self.positive.count, common < self.negative.count else {
       throw InputError(
@@ -47,7 +50,8 @@ package struct TokenizedPair: Sendable, Equatable {
     }
   }
 
-  package init(prompt: [Int], positive: [Int], negative: [Int]) {
+  package init(prompt: [Int], positive: [Int], negative: [Int], isLetterChoice: Bool = false) {
+    self.isLetterChoice = isLetterChoice
     self.prompt = prompt
     self.positive = positive
     self.negative = negative

@@ -73,15 +73,15 @@ extension SweepPlan {
       dependencies.append(last)
     }
     let harvest = try self.harvest(layer: sae.layer)
-    let sample = harvest.slices[harvest.slices.count - 1]
-    dependencies += [harvest.statistics, sample]
+    let sample = vectors.isEmpty || untrained ? harvest.slices[harvest.slices.count - 1] : nil
+    dependencies += [harvest.statistics] + (sample.map { [$0] } ?? [])
     let work = DecomposeWork(
       sae: SAEReference(
         source: source, layer: sae.layer, width: sae.width, name: untrained ? "untrained-\(sae.name)" : sae.name,
         untrainedSeed: untrained ? sweep.seed : nil),
       model: sweep.model.reference, vectors: vectors, methods: methods, sparsities: sweep.sparsities,
       statistics: .output(task: harvest.statistics, name: "statistics"),
-      sample: .output(task: sample, name: "activations"),
+      sample: sample.map { .output(task: $0, name: "activations") },
       coefficients: sweep.settings.coefficients, seed: sweep.seed)
     return try TaskDefinition(
       .decompose(work), dependencies: dependencies, files: files, layer: sae.layer,

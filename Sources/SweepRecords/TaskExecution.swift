@@ -77,7 +77,7 @@ extension TaskWork {
       case .file(let digest): references.append(.file(digest))
       case .trained(let output): references.append(output)
       }
-      references += [.file(work.model.digest), work.statistics, work.sample]
+      references += [.file(work.model.digest), work.statistics] + (work.sample.map { [$0] } ?? [])
       references += work.vectors.flatMap { [$0.source] + $0.pairs }
     case .evaluate(let work):
       references += [.file(work.model.digest), work.questions, work.original.source]

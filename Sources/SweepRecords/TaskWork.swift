@@ -302,15 +302,16 @@ package struct DecomposeWork: Codable, Hashable, Sendable {
   package var sparsities: [Sparsity]
   /// `statistics` of the layer.
   package var statistics: InputReference
-  /// `activations` of a harvest slice: the SAE's own quality is measured on it, and the untrained control calibrated.
-  package var sample: InputReference
+  /// `activations` of a harvest slice, where they are needed: without vectors the SAE's own quality is measured on them, and
+  /// the untrained control is calibrated.
+  package var sample: InputReference?
   /// Coefficients of the ladder; rows carry the code at each (1 is always there).
   package var coefficients: [Double]
   package var seed: UInt64
 
   package init(
     sae: SAEReference, model: ModelReference, vectors: [VectorReference], methods: [String], sparsities: [Sparsity],
-    statistics: InputReference, sample: InputReference, coefficients: [Double], seed: UInt64
+    statistics: InputReference, sample: InputReference?, coefficients: [Double], seed: UInt64
   ) {
     self.sae = sae
     self.model = model
