@@ -83,7 +83,8 @@ let package = Package(
         "Tokenization", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: common),
 
-    tests("Decomposition", ["Decomposition", "Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords", "TensorFiles"]),
+    tests(
+      "Decomposition", ["Decomposition", "Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords", "TensorFiles"]),
     tests("Kernels", ["Kernels"]),
     tests("LanguageModels", ["Diagnostics", "Kernels", "LanguageModels", "TensorFiles"]),
     tests("Messaging", ["Diagnostics", "Messaging", "SweepRecords"]),
@@ -91,6 +92,9 @@ let package = Package(
     tests("Processor", ["Processor"]),
     tests("Reporting", ["Diagnostics", "Reporting", "Storage", "SweepRecords", "TensorFiles"]),
     tests("SparseAutoencoders", ["Diagnostics", "Kernels", "SparseAutoencoders", "TensorFiles"]),
+    tests(
+      "Steering",
+      ["Diagnostics", "Kernels", "LanguageModels", "Steering", "SweepRecords", "TensorFiles", "Tokenization"]),
     tests("Storage", ["Diagnostics", "Schemas", "Storage", "SweepRecords"]),
     tests("SweepPlanning", ["Diagnostics", "SweepPlanning", "SweepRecords"]),
     tests("TensorFiles", ["CZlib", "Diagnostics", "Kernels", "TensorFiles"]),
