@@ -112,25 +112,49 @@ private struct WholeSelection {
     var above = 0
     for bucket in (0..<buckets).reversed() {
       let here = (0..<groups).reduce(0) { $0 + Int(counts[$1 * buckets + bucket]) }
-      if above + here >= count { return last(count - above, inBucket: UInt64(bucket), holding: here) }
+      if above + here >= count { return last(count - above, inBucket: bucket, groups: groups, pool: pool) }
       above += here
     }
     return 1
   }
 
-  private func last(_ count: Int, inBucket bucket: UInt64, holding size: Int) -> UInt64 {
+  private func last(_ count: Int, inBucket bucket: Int, groups: Int, pool: ThreadPool) -> UInt64 {
+    var parts = [[UInt64]](repeating: [], count: groups)
+    parts.withUnsafeMutableBufferPointer { parts in
+      guard let parts = parts.baseAddress else { return }
+      pool.divide(groups) { parts[$0] = keys(inBucket: Int32(bucket), of: elementRange($0)) }
+    }
+    var found = Array(parts.joined())
+    // The lowest bucket was counted with what is never taken.
+    guard count <= found.count else { return 1 }
+    let size = found.count
+    return found.withUnsafeMutableBufferPointer { found in
+      found.baseAddress.map { RowSelection.element(count - 1, fromLargest: $0, size) } ?? 1
+    }
+  }
+
+  private func keys(inBucket bucket: Int32, of range: Range<Int>) -> [UInt64] {
+    // As signed numbers, patterns of negative values are negative: one comparison on each side is enough. +0 is left out.
+    let (low, high) = (max(1, bucket << Int32(Self.bucketShift)), (bucket + 1) << Int32(Self.bucketShift) - 1)
+    let (lows, highs) = (SIMD8<Int32>(repeating: low), SIMD8<Int32>(repeating: high))
     var keys: [UInt64] = []
-    keys.reserveCapacity(size)
-    for position in 0..<rows * columns {
-      let key = key(position)
-      if key >> UInt64(32 + Self.bucketShift) == bucket, key > 0 { keys.append(key) }
+    var position = range.lowerBound
+    while position < range.upperBound {
+      let end = min(position &+ 8, range.upperBound)
+      if position &+ 8 <= range.upperBound {
+        let eight = UnsafeRawPointer(elements + position).loadUnaligned(as: SIMD8<Int32>.self)
+        if !any((eight .>= lows) .& (eight .<= highs)) {
+          position = end
+          continue
+        }
+      }
+      while position < end {
+        let bits = Int32(bitPattern: elements[position].bitPattern)
+        if bits >= low, bits <= high, bits <= Int32(Self.infinity) { keys.append(key(position)) }
+        position &+= 1
+      }
     }
-    // The lowest bucket counts what is never taken as well.
-    guard count <= keys.count else { return 1 }
-    let size = keys.count
-    return keys.withUnsafeMutableBufferPointer { keys in
-      keys.baseAddress.map { RowSelection.element(count - 1, fromLargest: $0, size) } ?? 1
-    }
+    return keys
   }
 
   /// The elements of some rows whose keys are at least `limit`.

@@ -101,13 +101,11 @@ extension SparseAutoencoder {
     precondition(vectors.columns == dimension, "vectors must be of the SAE's dimension")
     let (inputs, courses) = centred(vectors)
     let features = 0..<width
-    let (projections, bias) = projections(of: inputs, columns: features, pool: pool)
-    func lines(_ convention: InputConvention) -> FeatureLines {
-      FeatureLines(of: self, columns: features, biasProjection: bias, convention: convention, pool: pool)
-    }
+    let (projections, bias) = projectionsWithBias(of: inputs, pool: pool)
     return Encoding(
       dimension: dimension, unitScale: unitScale, projections: projections, courses: courses,
-      subtracted: lines(.subtracted), kept: lines(.kept))
+      subtracted: FeatureLines(of: self, columns: features, subtractedProjection: bias, pool: pool),
+      kept: FeatureLines(of: self, columns: features, subtractedProjection: nil, pool: pool))
   }
 
   /// What the products are taken of (centred samples where the SAE centres them), and how each sample's lines run.
@@ -132,21 +130,20 @@ extension SparseAutoencoder {
     }
   }
 
-  /// Products with some of the encoder's columns, and those of b_dec with all: in the same pass the first time.
-  func projections(of inputs: Matrix, columns: Range<Int>, pool: ThreadPool) -> (inputs: Matrix, bias: [Float]) {
+  /// Products with the encoder's columns, `[n, F]`, and those of b_dec, `[F]`: in the same pass the first time.
+  private func projectionsWithBias(of inputs: Matrix, pool: ThreadPool) -> (inputs: Matrix, bias: [Float]) {
     if let known = knownBiasProjection {
-      return (encoder.multiplied(by: inputs, columns: columns, pool: pool), known)
-    }
-    let bias = Matrix(rows: 1, columns: dimension, elements: decoderBias)
-    guard columns == 0..<width else {
-      let products = encoder.multiplied(by: bias, columns: 0..<width, pool: pool).elements
-      remember(biasProjection: products)
-      return (encoder.multiplied(by: inputs, columns: columns, pool: pool), products)
+      return (encoder.multiplied(by: inputs, columns: 0..<width, pool: pool), known)
     }
     var extended = inputs
-    extended.append(rows: bias)
-    let products = encoder.multiplied(by: extended, columns: columns, pool: pool)
+    extended.append(rows: Matrix(rows: 1, columns: dimension, elements: decoderBias))
+    let products = encoder.multiplied(by: extended, columns: 0..<width, pool: pool)
     remember(biasProjection: products.row(inputs.rows))
     return (products.rows(0..<inputs.rows), products.row(inputs.rows))
+  }
+
+  /// w_j . b_dec, `[F]`: a pass over W_enc the first time.
+  func biasProjection(pool: ThreadPool) -> [Float] {
+    projectionsWithBias(of: Matrix(rows: 0, columns: dimension), pool: pool).bias
   }
 }

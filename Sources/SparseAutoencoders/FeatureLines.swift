@@ -16,15 +16,14 @@ struct FeatureLines: Sendable {
 
   /// - Parameters:
   ///   - columns: the features.
-  ///   - biasProjection: w_j . b_dec of all features, `[F]`.
+  ///   - subtractedProjection: w_j . b_dec of all features, `[F]`, where b_dec is subtracted from the input; nil where it is kept.
   init(
-    of autoencoder: SparseAutoencoder, columns: Range<Int>, biasProjection: [Float],
-    convention: SparseAutoencoder.InputConvention, pool: ThreadPool
+    of autoencoder: SparseAutoencoder, columns: Range<Int>, subtractedProjection: [Float]?, pool: ThreadPool
   ) {
     architecture = autoencoder.architecture
     if case .expectedAverage(let factor) = autoencoder.normalization { self.factor = factor } else { factor = 1 }
     let biases = autoencoder.biases
-    let subtracted = convention == .subtracted ? Array(biasProjection[columns]) : nil
+    let subtracted = subtractedProjection.map { Array($0[columns]) }
     var intercepts = Array(biases.encoder[columns])
     if let subtracted { for index in intercepts.indices { intercepts[index] -= subtracted[index] } }
     if case .topK(_, true) = architecture {

@@ -112,11 +112,11 @@ extension SparseAutoencoder {
   ) -> [(indices: [Int32], values: [Float])] {
     var rows = Array(repeating: (indices: [Int32](), values: [Float]()), count: activations.rows)
     let (inputs, courses) = centred(activations)
+    let subtracted = convention == .subtracted ? biasProjection(pool: pool) : nil
     for start in stride(from: 0, to: width, by: featuresAtOnce) {
       let columns = start..<min(start + featuresAtOnce, width)
-      let (projections, bias) = projections(of: inputs, columns: columns, pool: pool)
-      let lines = FeatureLines(
-        of: self, columns: columns, biasProjection: bias, convention: convention, pool: pool)
+      let projections = encoder.multiplied(by: inputs, columns: columns, pool: pool)
+      let lines = FeatureLines(of: self, columns: columns, subtractedProjection: subtracted, pool: pool)
       for row in rows.indices {
         let code = lines.code(projections.row(row), amplitude: courses[row].amplitude(1, dimension: dimension))
         for index in code.indices where code[index] > 0 {
