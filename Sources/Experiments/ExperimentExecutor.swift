@@ -2,6 +2,7 @@ internal import Diagnostics
 package import Kernels
 internal import LanguageModels
 internal import SparseAutoencoders
+internal import Steering
 package import SweepRecords
 internal import Synchronization
 
@@ -16,6 +17,8 @@ package final class ExperimentExecutor: TaskExecutor {
     var sae: (digest: Digest, value: SparseAutoencoder)?
     var untrained: (reference: SAEReference, sample: InputReference?, value: SparseAutoencoder)?
   }
+
+  private let questions = Mutex(PreparedQuestions())
 
   package init(pool: ThreadPool) { self.pool = pool }
 
@@ -58,6 +61,26 @@ package final class ExperimentExecutor: TaskExecutor {
     let model = try PromptedModel(path: path, template: reference.template, weights: weights, pool: pool)
     loaded.withLock { $0.model = (reference, model) }
     return model
+  }
+
+  /// The questions of an evaluation, those that an earlier task prepared as they are.
+  func prepared(
+    _ work: EvaluateWork, _ prepare: ([Int]) throws -> [PreparedQuestion]
+  ) throws -> [PreparedQuestion] {
+    func key(_ index: Int) -> PreparedQuestions.Key {
+      .init(
+        model: work.model, questions: work.questions, index: index, layer: work.layer,
+        positions: work.settings.positions, score: work.settings.score)
+    }
+    let range = work.from..<work.to
+    var found = questions.withLock { $0.find(range.map(key)) }
+    let missing = range.filter { found[$0] == nil }
+    if !missing.isEmpty {
+      let made = try prepare(missing)
+      questions.withLock { $0.insert(zip(missing, made).map { (key($0), $1) }) }
+      for (index, question) in zip(missing, made) { found[index] = question }
+    }
+    return range.compactMap { found[$0] }
   }
 
   /// An SAE from a file, mapped unless it is the last one used.

@@ -16,8 +16,9 @@ extension TaskRun {
       work.variants, original: work.original, unit: work.settings.unit, statistics: work.statistics, layer: work.layer)
     let evaluation = Propensity(
       model: prompted.model, layer: work.layer, positions: work.settings.positions, score: work.settings.score)
+    let prepared = try executor.prepared(work) { try evaluation.prepare($0.map { pairs[$0 - work.from] }) }
     let propensities = try evaluation.evaluate(
-      pairs, directions: directions, coefficients: work.settings.coefficients, progress: advance)
+      prepared, directions: directions, coefficients: work.settings.coefficients, progress: advance)
     let flat = propensities.flatMap { $0.flatMap { $0 } }
     guard flat.allSatisfy(\.isFinite) else {
       throw TaskFault(.task, "a propensity is not finite: the steered model breaks down; use smaller coefficients")

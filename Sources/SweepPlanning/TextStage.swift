@@ -14,7 +14,8 @@ struct TextStage: Sendable {
     switch sweep.activations {
     case .sample(let tokens, let length):
       let sequence = cost.blocks(sweep.model.layers, tokens: Double(length)) + cost.unembedding(rows: Double(length))
-      let size = TaskCost.slice(unit: sequence, in: 16...64) / 16 * 16
+      // A batch of fewer than 32 sequences would waste the matrix products.
+      let size = TaskCost.slice(unit: sequence, in: 32...64) / 32 * 32
       slices = ((tokens + length - 1) / max(length, 1)).slices(of: size)
     case .text(_, let tokens, let context):
       let size = TaskCost.slice(unit: cost.blocks(sweep.model.layers, tokens: Double(context)), in: 4...256)
