@@ -11,11 +11,15 @@ package final class ExperimentExecutor: TaskExecutor {
   let pool: ThreadPool
   private let loaded = Mutex(Loaded())
 
-  /// What stays in memory between tasks: at most one model, one SAE file and one untrained dictionary.
+  /// What stays in memory between tasks: at most one model, one SAE file, one untrained dictionary,
+  /// and where the last slice of text and of pairs ended, so that the task of the next layer goes on from there.
   private struct Loaded: ~Copyable {
     var model: (reference: ModelReference, value: PromptedModel)?
     var sae: (digest: Digest, value: SparseAutoencoder)?
     var untrained: (reference: SAEReference, sample: InputReference?, value: SparseAutoencoder)?
+    var harvest: (model: ModelReference, source: HarvestWork.Source, streams: [ResidualStream])?
+    /// The work without its layers.
+    var extraction: (work: ExtractWork, streams: ExtractionStreams)?
   }
 
   private let questions = Mutex(PreparedQuestions())
@@ -92,6 +96,32 @@ package final class ExperimentExecutor: TaskExecutor {
     let sae = try SparseAutoencoder(contentsOf: path)
     loaded.withLock { $0.sae = (digest, sae) }
     return sae
+  }
+
+  /// Where the last harvest of the same text ended, by batch of contexts, if that was below `layer`.
+  func streams(of source: HarvestWork.Source, model: ModelReference, below layer: Int) -> [ResidualStream]? {
+    loaded.withLock { loaded in
+      guard let last = loaded.harvest, last.source == source, last.model == model else { return nil }
+      return last.streams.allSatisfy { $0.layer < layer } ? last.streams : nil
+    }
+  }
+
+  func keep(_ streams: [ResidualStream], of source: HarvestWork.Source, model: ModelReference) {
+    loaded.withLock { $0.harvest = (model, source, streams) }
+  }
+
+  /// Where the last extraction of the same pairs ended.
+  func streams(of work: ExtractWork) -> ExtractionStreams? {
+    var work = work
+    work.layers = []
+    let last = loaded.withLock { $0.extraction }
+    return last.flatMap { $0.work == work ? $0.streams : nil }
+  }
+
+  func keep(_ streams: ExtractionStreams, of work: ExtractWork) {
+    var work = work
+    work.layers = []
+    loaded.withLock { $0.extraction = (work, streams) }
   }
 
   /// An untrained dictionary, drawn and calibrated unless it is the last one used.

@@ -19,7 +19,7 @@ extension TaskRun {
       contexts = try self.contexts(prompted, text: text, tokens: from..<to, length: context)
     case .sampled(let tokens): contexts = try sampledContexts(tokens)
     }
-    let activations = try read(contexts, prompted, layers: work.layers)
+    let activations = try read(contexts, prompted, work)
     var writer = SafetensorsWriter()
     for (layer, matrix) in activations { try writer.add("layer.\(layer)", matrix) }
     return TaskResult(artifacts: [Artifact(name: "activations", bytes: writer.bytes())])
@@ -39,13 +39,20 @@ extension TaskRun {
   }
 
   /// The residual stream of the contexts, without the positions that are skipped, by layer: [tokens, d].
-  private func read(_ contexts: [HarvestContext], _ prompted: PromptedModel, layers: [Int]) throws -> [Int: Matrix] {
-    let width = prompted.model.architecture.width
+  private func read(
+    _ contexts: [HarvestContext], _ prompted: PromptedModel, _ work: HarvestWork
+  ) throws -> [Int: Matrix] {
+    let (model, layers) = (prompted.model, work.layers)
+    let width = model.architecture.width
+    let earlier = executor.streams(of: work.source, model: work.model, below: layers.min() ?? 0)
+    var streams: [ResidualStream] = []
     var result = Dictionary(uniqueKeysWithValues: layers.map { ($0, Matrix(rows: 0, columns: width)) })
-    let run = BlockRun(blocks: 0..<(layers.max() ?? 0) + 1, capturedLayers: layers, finalRows: [], keepsCache: false)
     for index in stride(from: 0, to: contexts.count, by: 8) {
       let chosen = Array(contexts[index..<min(index + 8, contexts.count)])
-      let captured = try prompted.model.forward(chosen.map(\.tokens), run).captured
+      var caches = chosen.map { _ in model.emptyCache() }
+      let (captured, stream) = try model.advance(
+        chosen.map(\.tokens), to: layers, from: earlier?[index / 8], caches: &caches, keepsCache: false)
+      streams.append(stream)
       var row = 0
       for context in chosen {
         let rows = row + min(context.skipped, context.tokens.count)..<row + context.tokens.count
@@ -56,6 +63,7 @@ extension TaskRun {
       }
       guard advance(Double(index + chosen.count) / Double(contexts.count)) else { throw CancellationError() }
     }
+    executor.keep(streams, of: work.source, model: work.model)
     return result
   }
 

@@ -13,7 +13,10 @@ extension TaskRun {
     let pairs = try contrast.tokenized(
       work.from..<work.to, template: prompted.template, tokenizer: prompted.tokenizer)
     let extraction = Extraction(model: prompted.model, layers: work.layers, read: work.read)
-    let activations = try extraction.activations(of: pairs) { advance(Double($0) / Double(pairs.count)) }
+    let (activations, streams) = try extraction.activations(of: pairs, from: executor.streams(of: work)) {
+      advance(Double($0) / Double(pairs.count))
+    }
+    executor.keep(streams, of: work)
     var writer = SafetensorsWriter()
     for layer in work.layers {
       if let matrix = activations.positive[layer] { try writer.add("positive.\(layer)", matrix) }

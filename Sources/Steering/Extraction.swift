@@ -9,8 +9,17 @@ package struct PairActivations: Sendable, Equatable {
   package var negative: [Int: Matrix]
 }
 
+/// Where an extraction ended, for one of the same pairs at higher layers to go on from.
+package struct ExtractionStreams: Sendable {
+  /// The highest layer that was read.
+  package var layer: Int
+  var head: ResidualStream?
+  /// Of each batch: what both answers share, and the answers.
+  var batches: [(prefix: ResidualStream, tail: ResidualStream)] = []
+}
+
 /// Reads the residual stream at contrast pairs: all layers in one pass, shared prefixes run once, no block above the highest
-/// wanted layer.
+/// wanted layer, and none below that an extraction of lower layers has run.
 package struct Extraction: Sendable {
   let model: LanguageModel
   let layers: [Int]
@@ -30,7 +39,16 @@ package struct Extraction: Sendable {
   /// - Parameter progress: told how many pairs are done; false stops.
   /// - Throws: `InputError` for a pair longer than the model's context; `CancellationError` when told to stop.
   package func activations(of pairs: [TokenizedPair], progress: (Int) -> Bool = { _ in true }) throws -> PairActivations
-  {
+  { try activations(of: pairs, from: nil, progress: progress).activations }
+
+  /// Runs the pairs, and says where that ended.
+  ///
+  /// - Parameter earlier: where an extraction of the same pairs, batch and reading ended; begun anew where that is not below
+  ///   all layers.
+  package func activations(
+    of pairs: [TokenizedPair], from earlier: ExtractionStreams?, progress: (Int) -> Bool = { _ in true }
+  ) throws -> (activations: PairActivations, streams: ExtractionStreams) {
+    let earlier = earlier.flatMap { earlier in layers.allSatisfy { $0 > earlier.layer } ? earlier : nil }
     let width = model.architecture.width
     let empty = Matrix(rows: 0, columns: width)
     var result = PairActivations(positive: [:], negative: [:])
@@ -38,27 +56,31 @@ package struct Extraction: Sendable {
       result.positive[layer] = empty
       result.negative[layer] = empty
     }
-    let head = try SharedHead(of: pairs.map { $0.prompt.dropLast() }, blocks: blocks, model: model)
+    let (head, stream) = try SharedHead.advanced(
+      pairs.map { $0.prompt.dropLast() }, to: layers.max() ?? 0, from: earlier?.head, model: model)
+    var streams = ExtractionStreams(layer: layers.max() ?? 0, head: stream)
     for start in stride(from: 0, to: pairs.count, by: batch) {
       let chosen = Array(pairs[start..<min(start + batch, pairs.count)])
-      let read = try self.read(chosen, head: head)
+      let (read, ends) = try self.read(chosen, head: head, from: earlier?.batches[start / batch])
+      streams.batches.append(ends)
       for layer in layers {
         result.positive[layer]?.append(rows: read.positive[layer] ?? empty)
         result.negative[layer]?.append(rows: read.negative[layer] ?? empty)
       }
       guard progress(start + chosen.count) else { throw CancellationError() }
     }
-    return result
+    return (result, streams)
   }
 
-  private var blocks: Range<Int> { 0..<(layers.max() ?? 0) + 1 }
+  private typealias Ends = (prefix: ResidualStream, tail: ResidualStream)
 
-  private func read(_ pairs: [TokenizedPair], head: SharedHead) throws -> PairActivations {
+  private func read(
+    _ pairs: [TokenizedPair], head: SharedHead, from earlier: Ends?
+  ) throws -> (PairActivations, Ends) {
     // What both answers share: the prompt, and their common first tokens.
     let shared = pairs.map { Array(($0.prompt + $0.positive.prefix($0.commonAnswerTokens))[head.count...]) }
     var caches = pairs.map { _ in head.cache }
-    let prefix = try model.forward(
-      shared, BlockRun(blocks: blocks, capturedLayers: layers, finalRows: []), caches: &caches)
+    let prefix = try model.advance(shared, to: layers, from: earlier?.prefix, caches: &caches)
     var prefixStart = 0
     let prefixRows = zip(pairs, shared).map { pair, tokens in
       prefixStart += tokens.count
@@ -72,8 +94,7 @@ package struct Extraction: Sendable {
       }
     }
     var tailCaches = caches.flatMap { [$0, $0] }
-    let run = BlockRun(blocks: blocks, capturedLayers: layers, finalRows: [], keepsCache: false)
-    let tail = try model.forward(tails, run, caches: &tailCaches)
+    let tail = try model.advance(tails, to: layers, from: earlier?.tail, caches: &tailCaches, keepsCache: false)
     var tailStart = 0
     let tailRows = tails.map { tokens in
       tailStart += tokens.count
@@ -95,7 +116,7 @@ package struct Extraction: Sendable {
       result.positive[layer] = readings(0)
       result.negative[layer] = readings(1)
     }
-    return result
+    return (result, (prefix.stream, tail.stream))
   }
 
   /// The mean of all rows of both, as one row: double sums over ascending rows.

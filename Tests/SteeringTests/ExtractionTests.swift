@@ -59,6 +59,30 @@ import Testing
     #expect(Set(one.positive.keys) == [1])
   }
 
+  @Test(arguments: GoldenModel.names, ReadPosition.allCases)
+  func goingOnFromALowerLayerChangesNoBit(name: String, read: ReadPosition) throws {
+    let golden = try GoldenModel(name)
+    func extraction(_ layers: [Int]) -> Extraction {
+      Extraction(model: golden.model, layers: layers, read: read, batch: 3)
+    }
+    let reference = try extraction([0, 1, 2]).activations(of: golden.pairs)
+    var streams: ExtractionStreams?
+    for layer in 0..<3 {
+      let found = try extraction([layer]).activations(of: golden.pairs, from: streams)
+      #expect(found.activations.positive[layer] == reference.positive[layer])
+      #expect(found.activations.negative[layer] == reference.negative[layer])
+      streams = found.streams
+    }
+    // What ended at or above a layer is no use to it.
+    let again = try extraction([1]).activations(of: golden.pairs, from: streams)
+    #expect(again.activations.positive[1] == reference.positive[1])
+    // Without a common beginning of all prompts.
+    let two = Array(golden.pairs.suffix(1)) + [TokenizedPair(prompt: [3, 4], positive: [5], negative: [6])]
+    let low = try extraction([0]).activations(of: two, from: nil)
+    let high = try extraction([2]).activations(of: two, from: low.streams)
+    #expect(try high.activations == extraction([2]).activations(of: two))
+  }
+
   @Test func whatIsTooLongIsAnError() throws {
     let golden = try GoldenModel("llama-tied")
     let long = TokenizedPair(prompt: Array(repeating: 7, count: 400), positive: [8], negative: [9])
