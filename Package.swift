@@ -48,17 +48,57 @@ let package = Package(
     .systemLibrary(name: "CProcessor"),
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
-    tests("Kernels", ["Kernels"]),
-    tests("Processor", ["Processor"]),
     // Floor 1.
-    library("TensorFiles", ["Diagnostics", "Kernels", "CZlib"]),
-    tests("TensorFiles", ["TensorFiles", "Diagnostics", "Kernels", "CZlib"]),
+    library("TensorFiles", ["CZlib", "Diagnostics", "Kernels"]),
+    // Floor 2.
+    library("Tokenization", ["CPCRE2", "Diagnostics"]),
     // Floor 3.
+    library("LanguageModels", ["Diagnostics", "Kernels", "TensorFiles"]),
     library("SparseAutoencoders", ["Diagnostics", "Kernels", "TensorFiles"]),
-    tests("SparseAutoencoders", ["SparseAutoencoders", "Diagnostics", "Kernels", "TensorFiles"]),
+    // Floor 4.
+    library("Decomposition", ["Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords"]),
+    library("Steering", ["Diagnostics", "Kernels", "LanguageModels", "SweepRecords", "Tokenization"]),
     // Floor 5.
+    library(
+      "Experiments",
+      [
+        "Decomposition", "Diagnostics", "Kernels", "LanguageModels", "SparseAutoencoders", "Steering", "SweepRecords",
+        "TensorFiles", "Tokenization",
+      ]),
+    library("Messaging", ["Diagnostics", "SweepRecords"]),
+    .target(
+      name: "Schemas", path: "schemas", exclude: ["messages", "sweep.schema.json"],
+      resources: [.embedInCode("migration_0001_initial_sqlite.sql")], swiftSettings: common),
+    library("Storage", ["CSQLite", "Diagnostics", "Schemas", "SweepRecords"]),
     library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
-    tests("SweepPlanning", ["SweepPlanning", "SweepRecords", "Diagnostics"]),
+    // Floor 6.
+    library("Orchestration", ["Diagnostics", "Messaging", "Storage", "SweepRecords"]),
+    library("Reporting", ["Diagnostics", "Storage", "SweepRecords", "TensorFiles"]),
+    // Floor 7.
+    .executableTarget(
+      name: "steerscope",
+      dependencies: [
+        "Decomposition", "Diagnostics", "Experiments", "Kernels", "LanguageModels", "Orchestration", "Processor",
+        "Reporting", "SparseAutoencoders", "Steering", "Storage", "SweepPlanning", "SweepRecords", "TensorFiles",
+        "Tokenization", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: common),
+
+    tests(
+      "Decomposition", ["Decomposition", "Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords", "TensorFiles"]),
+    tests("Kernels", ["Kernels"]),
+    tests("LanguageModels", ["Diagnostics", "Kernels", "LanguageModels", "TensorFiles"]),
+    tests("Messaging", ["Diagnostics", "Messaging", "SweepRecords"]),
+    tests("Orchestration", ["Diagnostics", "Messaging", "Orchestration", "Storage", "SweepRecords"]),
+    tests("Processor", ["Processor"]),
+    tests("Reporting", ["Diagnostics", "Reporting", "Storage", "SweepRecords", "TensorFiles"]),
+    tests("SparseAutoencoders", ["Diagnostics", "Kernels", "SparseAutoencoders", "TensorFiles"]),
+    tests(
+      "Steering",
+      ["Diagnostics", "Kernels", "LanguageModels", "Steering", "SweepRecords", "TensorFiles", "Tokenization"]),
+    tests("Storage", ["Diagnostics", "Schemas", "Storage", "SweepRecords"]),
+    tests("SweepPlanning", ["Diagnostics", "SweepPlanning", "SweepRecords"]),
+    tests("TensorFiles", ["CZlib", "Diagnostics", "Kernels", "TensorFiles"]),
+    tests("Tokenization", ["Diagnostics", "Tokenization"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,8 +1,8 @@
 /// Keys and values of a run of positions, packed for one kind of use: per key-value head, keys as panels of 16 positions
 /// `[dimension][16]` and values as panels of 16 dimensions `[positions][16]`.
+///
+/// Plain numbers: it is looked up for every run of queries, and the matrices would be retained each time.
 private struct PackedPositions {
-  let keys: Matrix
-  let values: Matrix
   let count: Int
   let packed: UnsafeMutablePointer<Float>
   let headDimension: Int
@@ -13,9 +13,7 @@ private struct PackedPositions {
   private var keySize: Int { keyPanels * 16 * headDimension }
   private var headSize: Int { keySize + valuePanels * 16 * count }
 
-  init(keys: Matrix, values: Matrix, count: Int, shape: AttentionShape) {
-    self.keys = keys
-    self.values = values
+  init(count: Int, shape: AttentionShape) {
     self.count = count
     headDimension = shape.headDimension
     keyValueHeads = shape.keyValueHeads
@@ -31,7 +29,7 @@ private struct PackedPositions {
     packed + (head * headSize + keySize + panel * 16 * count)
   }
 
-  func pack(head: Int) {
+  func pack(_ keys: Matrix, _ values: Matrix, head: Int) {
     let width = keyValueHeads * headDimension
     keys.elements.withUnsafeBufferPointer { keys in
       values.elements.withUnsafeBufferPointer { values in
@@ -71,12 +69,13 @@ struct AttentionPlan {
   private let parts: [AttentionPart]
   private let shape: AttentionShape
   private var prefixes: [PackedPositions] = []
+  private var prefixOwners: [Int] = []
   private var tails: [PackedPositions] = []
 
   init(parts: [AttentionPart], shape: AttentionShape, pool: ThreadPool) {
     self.parts = parts
     self.shape = shape
-    tails = parts.map { PackedPositions(keys: $0.tailKeys, values: $0.tailValues, count: $0.tailCount, shape: shape) }
+    tails = parts.map { PackedPositions(count: $0.tailCount, shape: shape) }
     var groups: [(prefix: Int?, parts: [Int])] = []
     var known: [PrefixIdentity: Int] = [:]
     for (index, part) in parts.enumerated() {
@@ -90,7 +89,8 @@ struct AttentionPlan {
       } else {
         known[identity] = groups.count
         groups.append((prefixes.count, [index]))
-        prefixes.append(PackedPositions(keys: keys, values: values, count: part.prefixCount, shape: shape))
+        prefixes.append(PackedPositions(count: part.prefixCount, shape: shape))
+        prefixOwners.append(index)
       }
     }
     for group in groups { cut(group.parts, prefix: group.prefix, pool) }
@@ -122,9 +122,18 @@ struct AttentionPlan {
   }
 
   func pack(_ pool: ThreadPool) {
-    let all = prefixes + tails
     let heads = shape.keyValueHeads
-    pool.divide(all.count * heads) { all[$0 / heads].pack(head: $0 % heads) }
+    pool.divide(prefixes.count * heads) { task in
+      let part = parts[prefixOwners[task / heads]]
+      guard let keys = part.prefixKeys, let values = part.prefixValues else { return }
+      prefixes[task / heads].pack(keys, values, head: task % heads)
+    }
+    // Most tails are a few rows: a thread takes several.
+    pool.divide((tails.count + 7) / 8) { task in
+      for index in task * 8..<min(tails.count, task * 8 + 8) {
+        for head in 0..<heads { tails[index].pack(parts[index].tailKeys, parts[index].tailValues, head: head) }
+      }
+    }
   }
 
   func deallocate() {

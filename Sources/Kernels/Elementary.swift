@@ -12,7 +12,7 @@ package enum Elementary {
     return high + low
   }
 
-  /// Hyperbolic tangent within 3 ulp.
+  /// Hyperbolic tangent within 5 ulp.
   package static func tanh(_ x: Double) -> Double {
     if x.isNaN { return x }
     let doubled = 2 * min(x.magnitude, 25)

@@ -4,7 +4,7 @@ internal import CProcessor
 // into the loops in every build. A scalar is lane 0 of a vector: the same operations, hence the same bits.
 
 extension Elementary {
-  /// e^x within 1 ulp; 0 below -104, infinity above 88.73.
+  /// e^x within 1.1 ulp; 0 below -104, infinity above 88.73.
   package static func exp(_ x: Float) -> Float { exponential(SIMD8(repeating: x))[0] }
 
   /// Hyperbolic tangent within 3 ulp.
@@ -16,7 +16,8 @@ extension Elementary {
   /// x sigmoid(x) within 4 ulp.
   package static func silu(_ x: Float) -> Float { silu(SIMD8(repeating: x))[0] }
 
-  /// The tanh form of GELU, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), computed as x sigmoid(2 ...), which does not cancel.
+  /// The tanh form of GELU, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), computed as x sigmoid(2 ...), which does not
+  /// cancel: within 4 ulp for x > 0 and 13 ulp for x > -3; below, where it fades, within 2^-22 absolutely.
   package static func geluTanh(_ x: Float) -> Float { geluTanh(SIMD8(repeating: x))[0] }
 
   @inline(__always) fileprivate static func fma(

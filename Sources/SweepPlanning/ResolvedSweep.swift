@@ -31,6 +31,15 @@ package struct ResolvedSweep: Codable, Sendable, Equatable {
     package var questions: Digest?
     package var questionCount: Int
     package var read: ReadPosition
+    /// Estimated tokens of a pair and of a question: where slices are cut depends on them, results don't.
+    package var pairTokens: TokenEstimate
+    package var questionTokens: TokenEstimate
+  }
+
+  /// About how many tokens a prompt and one of its answers have.
+  package struct TokenEstimate: Codable, Sendable, Equatable {
+    package var prompt: Int
+    package var answer: Int
   }
 
   package struct SAE: Codable, Sendable, Equatable {

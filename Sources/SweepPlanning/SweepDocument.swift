@@ -7,7 +7,7 @@ final class SweepDocument {
   /// The file's name, as errors show it.
   let name: String
   let root: Node
-  private(set) var errors: [InputError] = []
+  private var reported: [(line: Int, error: InputError)] = []
   private let environment: [String: String]
 
   /// Parses the text.
@@ -19,6 +19,12 @@ final class SweepDocument {
     self.environment = environment
     guard text.utf8.count <= 1 << 20 else {
       throw InputError(name, expected: "a sweep file of at most 1 MiB", found: "\(text.utf8.count) bytes")
+    }
+    // An alias costs nothing to write and, nested, exponentially much to walk; a sweep file needs none.
+    if let line = AliasScan.line(in: text) {
+      throw InputError(
+        "\(name):\(line)", expected: "values written out", found: "an anchor or alias (& or *)",
+        remedy: "write the value again, or put the text in quotes")
     }
     do {
       guard let root = try Yams.compose(yaml: text), root.mapping != nil else {
@@ -46,10 +52,21 @@ final class SweepDocument {
     }
   }
 
+  /// Everything that is wrong, by line, and in the order of its finding within a line.
+  var errors: [InputError] {
+    reported.enumerated().sorted { ($0.element.line, $0.offset) < ($1.element.line, $1.offset) }.map(\.element.error)
+  }
+
   /// Notes an error at a node's line.
   func report(_ node: Node?, _ key: String, expected: String, found: String, remedy: String = "") {
-    let line = node?.mark.map { ":\($0.line)" } ?? ""
-    errors.append(InputError("\(name)\(line): \(key)", expected: expected, found: found, remedy: remedy))
+    report(line: node?.mark?.line, key, expected: expected, found: found, remedy: remedy)
+  }
+
+  /// Notes an error at a line.
+  func report(line: Int?, _ key: String, expected: String, found: String, remedy: String = "") {
+    let place = line.map { ":\($0)" } ?? ""
+    reported.append(
+      (line ?? 0, InputError("\(name)\(place): \(key)", expected: expected, found: found, remedy: remedy)))
   }
 
   /// The values of a mapping under the known keys; any other key is an error with the nearest known one as suggestion.
@@ -76,10 +93,22 @@ final class SweepDocument {
   /// The items of a sequence; a single value stands for a sequence of one.
   func sequence(_ node: Node) -> [Node] { node.sequence.map(Array.init) ?? [node] }
 
+  /// The values that some reader makes of the items of a sequence, each once; an empty sequence is an error.
+  func values<Value: Hashable>(_ node: Node, _ key: String, _ read: (Node) -> Value?) -> [Value] {
+    let items = sequence(node)
+    if items.isEmpty { report(node, key, expected: "at least one", found: "an empty list") }
+    var seen: Set<Value> = []
+    return items.compactMap { item in
+      guard let value = read(item) else { return nil }
+      if !seen.insert(value).inserted { report(item, key, expected: "each value once", found: describe(item)) }
+      return value
+    }
+  }
+
   /// A scalar's text with `${VAR}` replaced.
   func text(_ node: Node?, _ key: String) -> String? {
     guard let node else { return nil }
-    guard let text = node.scalar?.string, !text.isEmpty else {
+    guard let text = node.scalar?.string, !text.isEmpty, node.scalar?.style != .plain || text != "~" else {
       report(node, key, expected: "a text", found: describe(node))
       return nil
     }
@@ -157,30 +186,5 @@ final class SweepDocument {
       rest = rest[rest.index(after: end)...]
     }
     return result + rest
-  }
-}
-
-/// The word that a mistyped one was probably meant to be.
-enum SpellingSuggestion {
-  /// The candidate with the smallest edit distance, if that is at most a third of the word (and at least two edits).
-  static func nearest(to word: String, among candidates: [String]) -> String? {
-    let scored = candidates.map { ($0, distance(Array(word.utf8.prefix(64)), Array($0.utf8))) }
-    guard let best = scored.min(by: { $0.1 < $1.1 }), best.1 <= max(2, word.utf8.count / 3) else { return nil }
-    return best.0
-  }
-
-  /// Levenshtein distance. O(a b).
-  private static func distance(_ a: [UInt8], _ b: [UInt8]) -> Int {
-    var row = Array(0...b.count)
-    for i in a.indices {
-      var diagonal = row[0]
-      row[0] = i + 1
-      for j in b.indices {
-        let substituted = diagonal + (a[i] == b[j] ? 0 : 1)
-        diagonal = row[j + 1]
-        row[j + 1] = min(substituted, row[j] + 1, row[j + 1] + 1)
-      }
-    }
-    return row[b.count]
   }
 }

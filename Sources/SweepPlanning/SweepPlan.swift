@@ -2,47 +2,67 @@ package import SweepRecords
 
 /// A sweep's tasks, made unit by unit in a fixed order, so that a plan of any size is expanded in chunks of bounded memory.
 ///
-/// The units are: the harvest; each behaviour's vectors; each SAE's training and decomposition; each layer and behaviour's
-/// evaluation. Dependencies always lie in the same unit or an earlier one.
+/// The units are: each slice of the text, its activations at every layer; each layer's statistics; each SAE's training; each
+/// behaviour's extraction and vectors; then, for each layer and behaviour, each group of variants (a method through an SAE, the
+/// controls ...) with its decomposition, evaluation and score. Dependencies always lie in the same unit or an earlier one.
+///
+/// No task's work names more than it needs, so that its key survives what is added to the sweep: a task is about one layer,
+/// never a list of them; one behaviour; one method or one kind of control. What tasks of neighbouring layers have in common
+/// is shared by whoever runs them one after the other, which their order allows; it is no part of what they are.
 package struct SweepPlan: Sendable {
   let sweep: ResolvedSweep
   let cost: TaskCost
-  /// The tasks of the units that others refer to: their number grows with slices and SAEs, not with evaluations.
-  let harvest: HarvestUnit
-  let vectors: [VectorsUnit]
-  let saes: [SAEUnit]
+  let text: TextStage
+  let memory = PlanMemory()
+  /// Where each layer's evaluation units begin, counted from the first one's; one more than there are layers.
+  private let layerStarts: [Int]
+  private let groups: [[VariantGroup]]
 
-  /// - Throws: `EncodingError`, for numbers that JSON can't hold.
-  package init(_ sweep: ResolvedSweep) throws {
+  package init(_ sweep: ResolvedSweep) {
     self.sweep = sweep
     cost = TaskCost(model: sweep.model)
-    harvest = try HarvestUnit(sweep, cost)
-    vectors = try sweep.behaviours.map { [cost] in try VectorsUnit($0, sweep, cost) }
-    saes = try sweep.saes.map { [cost, harvest, vectors] in
-      try SAEUnit($0, sweep, cost, harvest: harvest, vectors: vectors)
-    }
+    text = TextStage(sweep, cost)
+    groups = sweep.layers.map { layer in VariantGroup.all(of: sweep, layer: layer) }
+    layerStarts = groups.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.count * sweep.behaviours.count) }
   }
 
   /// How many units there are.
-  package var unitCount: Int { 1 + vectors.count + saes.count + sweep.layers.count * sweep.behaviours.count }
+  package var unitCount: Int { evaluationStart + layerStarts[layerStarts.count - 1] }
 
-  /// The tasks of unit `index`, dependencies first.
+  private var evaluationStart: Int {
+    text.slices.count + sweep.layers.count + sweep.saes.count + sweep.behaviours.count
+  }
+
+  /// The tasks of unit `index`, dependencies first. Every unit follows from the sweep alone, whatever was asked for before.
+  ///
+  /// - Throws: `EncodingError`, for numbers that JSON can't hold.
   package func tasks(inUnit index: Int) throws -> [TaskDefinition] {
     var index = index
-    if index == 0 { return harvest.tasks }
-    index -= 1
-    if index < vectors.count { return vectors[index].tasks }
-    index -= vectors.count
-    if index < saes.count { return saes[index].tasks }
-    index -= saes.count
-    let layer = sweep.layers[index / sweep.behaviours.count]
-    return try evaluation(layer: layer, behaviour: index % sweep.behaviours.count)
+    if index < text.slices.count {
+      let sampling = try text.sampling(slice: index)
+      return try (sampling.map { [$0] } ?? [])
+        + sweep.layers.map { try text.harvest(slice: index, layer: $0, sampling: sampling) }
+    }
+    index -= text.slices.count
+    if index < sweep.layers.count {
+      let layer = sweep.layers[index]
+      return [try text.statistics(layer: layer, slices: try harvest(layer: layer).slices)]
+    }
+    index -= sweep.layers.count
+    if index < sweep.saes.count { return try training(of: sweep.saes[index]) + inspections(of: sweep.saes[index]) }
+    index -= sweep.saes.count
+    if index < sweep.behaviours.count { return try vectors(of: sweep.behaviours[index]) }
+    index -= sweep.behaviours.count
+    guard let place = layerStarts.lastIndex(where: { $0 <= index }), place < sweep.layers.count else { return [] }
+    let (behaviour, group) = (index - layerStarts[place]).quotientAndRemainder(dividingBy: groups[place].count)
+    return try tasks(
+      of: groups[place][group], behaviour: sweep.behaviours[behaviour], layer: sweep.layers[place])
   }
 
   /// The tasks of whole units from unit `cursor` on, until there are at least `limit`; and the next cursor, nil at the end.
   package func chunk(from cursor: Int, limit: Int) throws -> (tasks: [TaskDefinition], next: Int?) {
     var tasks: [TaskDefinition] = []
-    var unit = cursor
+    var unit = max(cursor, 0)
     while unit < unitCount && tasks.count < max(limit, 1) {
       tasks += try self.tasks(inUnit: unit)
       unit += 1

@@ -4,144 +4,117 @@ internal import SweepRecords
 
 /// Finding, checking and digesting what a sweep names.
 extension SweepResolver {
-  func resolveModel(_ model: SweepSpecification.Model) throws(InputError) -> ResolvedSweep.Model {
-    let key = "\(file):\(model.line): model.path"
-    let path = try existing(model.path, key: key)
-    let facts = try inspector.model(at: path)
-    let template = try inspector.template(model.prompt, relativeTo: folder)
-    let reference = ModelReference(
-      digest: try ContentDigest.of(path: path), weights: model.weights, template: template)
-    return .init(
-      reference: reference, locator: path, layers: facts.layers, dimension: facts.dimension,
-      vocabulary: facts.vocabulary, blockParameters: facts.blockParameters, contextLength: facts.contextLength)
-  }
-
-  func resolveActivations(
-    _ activations: SweepSpecification.Activations, model: ResolvedSweep.Model, into inputs: inout [Digest: [UInt8]]
-  ) throws(InputError) -> ResolvedSweep.Activations {
-    let length = min(Self.contextLength, model.contextLength)
-    switch activations {
-    case .sample(let tokens): return .sample(tokens: tokens, length: length)
-    case .text(let path, let tokens, let line):
-      let digest = try smallInput(path, key: "\(file):\(line): activations.text", into: &inputs)
-      return .text(digest, tokens: tokens, context: length)
+  func resolveModel(
+    _ model: SweepSpecification.Model, _ state: State
+  ) -> (model: ResolvedSweep.Model, path: String)? {
+    let key = "\(file):\(model.line): model"
+    let template = state.collect { () throws(InputError) in
+      try inspector.template(model.prompt, relativeTo: folder)
+    }
+    return state.collect { () throws(InputError) in
+      let found = try existing(model.path, key: key + ".path")
+      let facts = try inspector.model(at: found.path)
+      let resolved = ResolvedSweep.Model(
+        reference: ModelReference(
+          digest: try ContentDigest.of(path: found.path), weights: model.weights, template: template ?? ""),
+        locator: found.locator, layers: facts.layers, dimension: facts.dimension,
+        vocabulary: facts.vocabulary, blockParameters: facts.blockParameters, contextLength: facts.contextLength)
+      return (resolved, found.path)
     }
   }
 
+  func resolveActivations(
+    _ activations: SweepSpecification.Activations, _ shape: Shape?, _ state: State
+  ) -> ResolvedSweep.Activations? {
+    let length = min(Self.contextLength, shape?.model.contextLength ?? .max)
+    switch activations {
+    case .sample(let tokens): return .sample(tokens: tokens, length: length)
+    case .text(let path, let tokens, let line):
+      return state.collect { () throws(InputError) in
+        let key = "\(file):\(line): activations"
+        let (digest, count) = try text(path, key: key, least: 256, shape, state)
+        return .text(digest, tokens: min(tokens, count), context: length)
+      }
+    }
+  }
+
+  func resolveSideEffects(
+    _ effects: SweepSpecification.SideEffects, _ shape: Shape?, _ state: State
+  ) -> ResolvedSweep.SideEffects? {
+    state.collect { () throws(InputError) in
+      let (digest, count) = try text(
+        effects.text, key: "\(file):\(effects.line): side_effects", least: 16, shape, state)
+      return ResolvedSweep.SideEffects(
+        text: digest, tokens: min(effects.tokens, count),
+        context: min(Self.contextLength, shape?.model.contextLength ?? .max))
+    }
+  }
+
+  /// A text and how many tokens it has: at least `least`.
+  private func text(
+    _ path: String, key: String, least: Int, _ shape: Shape?, _ state: State
+  ) throws(InputError) -> (digest: Digest, tokens: Int) {
+    let digest = try smallInput(path, key: key + ".text", into: &state.inputs)
+    guard let shape else { return (digest, least) }
+    let count = try inspector.tokenCount(of: state.inputs[digest] ?? [], modelAt: shape.modelPath)
+    guard count >= least else {
+      throw InputError(key + ".text", expected: "a text of at least \(least) tokens", found: "\(count) in \(path)")
+    }
+    return (digest, count)
+  }
+
   func resolveBehaviour(
-    _ behaviour: SweepSpecification.Behaviour, layers: [Int], dimension: Int, _ state: State
+    _ behaviour: SweepSpecification.Behaviour, _ shape: Shape?, _ state: State
   ) -> ResolvedSweep.Behaviour? {
     let key = "\(file):\(behaviour.line): behaviours.\(behaviour.name)"
+    let none = ResolvedSweep.TokenEstimate(prompt: 0, answer: 0)
     var resolved = ResolvedSweep.Behaviour(
       name: behaviour.name, contrast: nil, vector: nil, pairs: 0, questions: nil, questionCount: 0,
-      read: behaviour.read ?? .answerMean)
-    let complete: Void? = state.collect { () throws(InputError) in
+      read: behaviour.read ?? .answerMean, pairTokens: none, questionTokens: none)
+    state.collect { () throws(InputError) in
       switch behaviour.source {
       case .extract(let path):
         let digest = try smallInput(path, key: key + ".extract", into: &state.inputs)
         let facts = try inspector.contrastSet(state.inputs[digest] ?? [], name: path)
+        guard facts.count >= 2 else {
+          throw InputError(key + ".extract", expected: "at least two pairs", found: "\(facts.count) in \(path)")
+        }
         resolved.contrast = digest
         resolved.pairs = min(facts.count, behaviour.limit ?? .max)
         resolved.read = behaviour.read ?? facts.read
+        resolved.pairTokens = facts.tokens
       case .vector(let path):
         let found = try existing(path, key: key + ".vector")
-        try inspector.checkVector(at: found, layers: layers, dimension: dimension)
+        if let shape {
+          try inspector.checkVector(at: found.path, layers: shape.layers, dimension: shape.model.dimension)
+        }
         resolved.vector = try smallInput(path, key: key + ".vector", into: &state.inputs)
       }
-      if let path = behaviour.evaluate {
-        let digest = try smallInput(path, key: key + ".evaluate", into: &state.inputs)
-        resolved.questions = digest
-        let facts = try inspector.contrastSet(state.inputs[digest] ?? [], name: path)
-        resolved.questionCount = min(facts.count, behaviour.questions ?? .max)
+    }
+    state.collect { () throws(InputError) in
+      guard let path = behaviour.evaluate else { return }
+      let digest = try smallInput(path, key: key + ".evaluate", into: &state.inputs)
+      let facts = try inspector.contrastSet(state.inputs[digest] ?? [], name: path)
+      guard facts.count > 0 else {
+        throw InputError(key + ".evaluate", expected: "at least one question", found: "none in \(path)")
       }
+      resolved.questions = digest
+      resolved.questionCount = min(facts.count, behaviour.questions ?? .max)
+      resolved.questionTokens = facts.tokens
     }
-    return complete == nil ? nil : resolved
-  }
-
-  func resolveSAE(
-    _ sae: SweepSpecification.SAE, layers: [Int], model: ResolvedSweep.Model, seed: UInt64, _ state: State
-  ) -> [ResolvedSweep.SAE] {
-    switch sae.source {
-    case .train(let training):
-      return layers.flatMap { layer in
-        training.widths.map { width in
-          let plan = TrainingPlan(
-            architecture: training.architecture, width: width, sparsity: min(training.sparsity, width),
-            steps: training.steps, batch: training.batch, learningRate: training.learningRate, seed: seed)
-          return .init(source: .train(plan), layer: layer, width: width, name: "trained-\(width)")
-        }
-      }
-    case .path(let pattern, let widths, let l0):
-      let key = "\(file):\(sae.line): saes.path"
-      var found: [ResolvedSweep.SAE] = []
-      for layer in pattern.contains("{layer}") ? layers : [layers.first ?? 0] {
-        for width in pattern.contains("{width}") ? widths : [""] {
-          let expanded = pattern.replacing("{layer}", with: "\(layer)").replacing("{width}", with: width)
-          let matches = state.collect { () throws(InputError) in try self.matches(expanded, l0: l0, key: key) }
-          for match in matches ?? [] {
-            let name = [width, match.l0.map { "l0-\($0)" }].compactMap { $0 }.filter { !$0.isEmpty }
-            let resolved = state.collect { () throws(InputError) in
-              try resolveFile(
-                match.path, layer: layer, name: name.isEmpty ? lastPart(match.path) : name.joined(separator: "/"),
-                model: model)
-            }
-            if let resolved { found.append(resolved) }
-          }
-        }
-      }
-      return found
-    }
-  }
-
-  private func resolveFile(
-    _ path: String, layer: Int, name: String, model: ResolvedSweep.Model
-  ) throws(InputError) -> ResolvedSweep.SAE {
-    let facts = try inspector.sae(at: path)
-    guard facts.dimension == model.dimension else {
-      throw InputError(
-        path, expected: "an SAE for the model's residual stream, d = \(model.dimension)",
-        found: "d = \(facts.dimension)",
-        remedy: "name an SAE trained on this model")
-    }
-    let reference = FileReference(digest: try ContentDigest.of(path: path), locator: path)
-    return .init(source: .file(reference), layer: layer, width: facts.width, name: name)
-  }
-
-  /// The files that a pattern with `{l0}` stands for: the listed values, or all that lie there.
-  private func matches(
-    _ pattern: String, l0: [String]?, key: String
-  ) throws(InputError) -> [(path: String, l0: String?)] {
-    guard let marker = pattern.range(of: "{l0}") else { return [(try existing(pattern, key: key), nil)] }
-    if let l0 {
-      var paths: [(path: String, l0: String?)] = []
-      for value in l0 { paths.append((try existing(pattern.replacing("{l0}", with: value), key: key), value)) }
-      return paths
-    }
-    let parts = pattern[..<marker.lowerBound].split(separator: "/", omittingEmptySubsequences: false)
-    let prefix = String(parts.last ?? "")
-    let rest = pattern[marker.upperBound...]
-    let suffix = String(rest.prefix { $0 != "/" })
-    let tail = String(rest.dropFirst(suffix.count))
-    let parent = try existing(parts.dropLast().joined(separator: "/"), key: key)
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? []
-    let found = names.compactMap { name -> (path: String, l0: String?)? in
-      guard name.hasPrefix(prefix), name.hasSuffix(suffix), name.count > prefix.count + suffix.count else { return nil }
-      let path = parent + "/" + name + tail
-      guard FileManager.default.fileExists(atPath: path) else { return nil }
-      return (path, String(name.dropFirst(prefix.count).dropLast(suffix.count)))
-    }
-    guard !found.isEmpty else {
-      throw InputError(key, expected: "files like \(pattern)", found: "none", remedy: "check the path, or list l0")
-    }
-    return found.sorted { (Int($0.l0 ?? "") ?? 0, $0.path) < (Int($1.l0 ?? "") ?? 0, $1.path) }
+    return resolved
   }
 
   /// Stores a small file among the inputs, under its digest.
   func smallInput(
     _ path: String, key: String, into inputs: inout [Digest: [UInt8]]
   ) throws(InputError) -> Digest {
-    let found = try existing(path, key: key)
-    let size = ((try? FileManager.default.attributesOfItem(atPath: found))?[.size] as? Int) ?? 0
+    let found = try existing(path, key: key).path
+    let attributes = (try? FileManager.default.attributesOfItem(atPath: found)) ?? [:]
+    guard attributes[.type] as? FileAttributeType != .typeDirectory else {
+      throw InputError(key, expected: "a file", found: "the directory \(found)")
+    }
+    let size = attributes[.size] as? Int ?? 0
     guard size <= Self.smallInputLimit else {
       throw InputError(key, expected: "a file of at most 64 MiB", found: "\(size) bytes in \(found)")
     }
@@ -154,18 +127,27 @@ extension SweepResolver {
     return digest
   }
 
-  /// The path at which a name of the sweep file exists: as it is, under the sweep's folder, or under `STEERSCOPE_FILES`.
-  func existing(_ path: String, key: String) throws(InputError) -> String {
-    var candidates = [
-      path.hasPrefix("/")
-        ? path : URL(fileURLWithPath: path, relativeTo: URL(fileURLWithPath: folder + "/")).standardizedFileURL.path
-    ]
-    if let filesFolder, !path.hasPrefix("/") { candidates.insert(filesFolder + "/" + path, at: 0) }
-    for candidate in candidates where FileManager.default.fileExists(atPath: candidate) { return candidate }
-    throw InputError(
-      key, expected: "a file or directory at \(candidates.joined(separator: " or "))", found: "nothing there",
-      remedy: "mend the path, or set STEERSCOPE_FILES to the folder that holds it")
+  /// Where a name of the sweep file was found.
+  struct FoundFile {
+    /// The file on this machine.
+    let path: String
+    /// What other machines look for: the name as written where it lies under `STEERSCOPE_FILES`, else the path.
+    let locator: String
   }
 
-  private func lastPart(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+  /// Where a name of the sweep file exists: as it is, under `STEERSCOPE_FILES`, or under the sweep's folder.
+  func existing(_ name: String, key: String) throws(InputError) -> FoundFile {
+    var candidates: [FoundFile] = []
+    if name.hasPrefix("/") {
+      candidates = [FoundFile(path: name, locator: name)]
+    } else {
+      if let filesFolder { candidates.append(FoundFile(path: filesFolder + "/" + name, locator: name)) }
+      let beside = URL(fileURLWithPath: name, relativeTo: URL(fileURLWithPath: folder + "/")).standardizedFileURL.path
+      candidates.append(FoundFile(path: beside, locator: beside))
+    }
+    for candidate in candidates where FileManager.default.fileExists(atPath: candidate.path) { return candidate }
+    throw InputError(
+      key, expected: "a file or directory at \(candidates.map(\.path).joined(separator: " or "))",
+      found: "nothing there", remedy: "mend the path, or set STEERSCOPE_FILES to the folder that holds it")
+  }
 }

@@ -24,15 +24,11 @@ extension SweepSpecification {
 
 /// Turns the nodes of a sweep file into a specification, section by section; errors gather in the document.
 private struct SpecificationReader {
-  static let keys = [
-    "name", "model", "activations", "behaviours", "layers", "saes", "decompose", "steer", "side_effects", "keep",
-    "priority", "seed",
-  ]
   let document: SweepDocument
 
   func read() -> SweepSpecification? {
     let root = document.root
-    let values = document.mapping(root, "", keys: Self.keys)
+    let values = document.mapping(root, "", keys: SweepKeys.root)
     func section(_ key: String) -> Node? { document.required(values, key, in: "", at: root) }
 
     let name = document.text(section("name"), "name")
@@ -43,9 +39,9 @@ private struct SpecificationReader {
     let layers = layersNode.flatMap(layers)
     let saes = values["saes"].map { document.sequence($0).enumerated().flatMap(sae) } ?? []
     let (methods, sparsities) = decompose(values["decompose"])
-    let steer = steer(values["steer"], sparsities: sparsities)
+    let steer = steer(values["steer"], methods: methods, sparsities: sparsities)
     let sideEffects = values["side_effects"].flatMap(sideEffects)
-    let keep = document.choice(values["keep"], "keep", Keep.self) ?? .summary
+    let keep = document.choice(values["keep"], "keep", SweepKeys.Keep.self) ?? .summary
     let priority = document.choice(values["priority"], "priority", SweepPriority.self) ?? .normal
     let seed = document.integer(values["seed"], "seed", in: 0...Int.max) ?? 0
     if let behaviours { checkNames(behaviours) }
@@ -57,30 +53,24 @@ private struct SpecificationReader {
       sideEffects: sideEffects, keepQuestions: keep == .questions, priority: priority, seed: UInt64(seed))
   }
 
-  private enum Keep: String, CaseIterable { case summary, questions }
-  private enum Weights: String, CaseIterable {
-    case asStored = "as-stored"
-    case float32, bfloat16
-  }
-
   private func model(_ node: Node) -> SweepSpecification.Model? {
     if node.scalar != nil {
       return document.text(node, "model").map {
         .init(path: $0, prompt: nil, weights: "as-stored", line: node.mark?.line ?? 0)
       }
     }
-    let values = document.mapping(node, "model", keys: ["path", "prompt", "dtype"])
+    let values = document.mapping(node, "model", keys: SweepKeys.model)
     guard let path = document.text(document.required(values, "path", in: "model", at: node), "model.path") else {
       return nil
     }
-    let weights = document.choice(values["dtype"], "model.dtype", Weights.self) ?? .asStored
+    let weights = document.choice(values["dtype"], "model.dtype", SweepKeys.Weights.self) ?? .asStored
     return .init(
       path: path, prompt: document.text(values["prompt"], "model.prompt"), weights: weights.rawValue,
       line: node.mark?.line ?? 0)
   }
 
   private func activations(_ node: Node) -> SweepSpecification.Activations? {
-    let values = document.mapping(node, "activations", keys: ["text", "tokens", "sample"])
+    let values = document.mapping(node, "activations", keys: SweepKeys.activations)
     let range = 256...1_000_000_000
     if let sample = values["sample"] {
       guard values["text"] == nil, values["tokens"] == nil else {
@@ -98,8 +88,7 @@ private struct SpecificationReader {
 
   private func behaviour(_ index: Int, _ node: Node) -> SweepSpecification.Behaviour? {
     let key = "behaviours[\(index)]"
-    let values = document.mapping(
-      node, key, keys: ["name", "extract", "vector", "evaluate", "limit", "questions", "read"])
+    let values = document.mapping(node, key, keys: SweepKeys.behaviour)
     let name = document.text(document.required(values, "name", in: key, at: node), "\(key).name")
     let extract = document.text(values["extract"], "\(key).extract")
     let vector = document.text(values["vector"], "\(key).vector")
@@ -129,19 +118,19 @@ private struct SpecificationReader {
     var seen: Set<String> = []
     for behaviour in behaviours where !seen.insert(behaviour.name).inserted {
       document.report(
-        nil, "behaviours", expected: "each name once", found: "\"\(behaviour.name)\" twice (line \(behaviour.line))")
+        line: behaviour.line, "behaviours", expected: "each name once", found: "\"\(behaviour.name)\" twice")
     }
   }
 
   private func layers(_ node: Node) -> String? {
-    let parts = document.sequence(node).compactMap { document.text($0, "layers") }
+    let parts = document.values(node, "layers") { document.text($0, "layers") }
     return parts.isEmpty ? nil : parts.joined(separator: ",")
   }
 
   private func sae(_ index: Int, _ node: Node) -> [SweepSpecification.SAE] {
     let key = "saes[\(index)]"
     let line = node.mark?.line ?? 0
-    let values = document.mapping(node, key, keys: ["path", "widths", "l0", "train"])
+    let values = document.mapping(node, key, keys: SweepKeys.sae)
     if let train = values["train"] {
       if values.count > 1 { document.report(node, key, expected: "train alone, or path", found: "both") }
       return training(train, "\(key).train").map { [.init(source: .train($0), line: line)] } ?? []
@@ -149,8 +138,9 @@ private struct SpecificationReader {
     guard let path = document.text(document.required(values, "path", in: key, at: node), "\(key).path") else {
       return []
     }
-    let widths = values["widths"].map { document.sequence($0).compactMap { document.text($0, "\(key).widths") } } ?? []
-    let l0 = values["l0"].map { document.sequence($0).compactMap { document.text($0, "\(key).l0") } }
+    let widths =
+      values["widths"].map { document.values($0, "\(key).widths") { document.text($0, "\(key).widths") } } ?? []
+    let l0 = values["l0"].map { document.values($0, "\(key).l0") { document.text($0, "\(key).l0") } }
     if path.contains("{width}") && widths.isEmpty {
       document.report(node, "\(key).widths", expected: "widths for {width} in the path", found: "none")
     }
@@ -158,10 +148,9 @@ private struct SpecificationReader {
   }
 
   private func training(_ node: Node, _ key: String) -> SweepSpecification.Training? {
-    let values = document.mapping(
-      node, key, keys: ["widths", "sparsity", "steps", "batch", "learning_rate", "architecture"])
+    let values = document.mapping(node, key, keys: SweepKeys.train)
     let widths = document.required(values, "widths", in: key, at: node).map {
-      document.sequence($0).compactMap { document.integer($0, "\(key).widths", in: 2...1 << 20) }
+      document.values($0, "\(key).widths") { document.integer($0, "\(key).widths", in: 2...1 << 20) }
     }
     guard let widths else { return nil }
     return .init(
@@ -170,44 +159,66 @@ private struct SpecificationReader {
       batch: document.integer(values["batch"], "\(key).batch", in: 2...65_536) ?? 1024,
       learningRate: document.positiveNumber(values["learning_rate"], "\(key).learning_rate") ?? 0.001,
       architecture: document.choice(
-        values["architecture"], "\(key).architecture", TrainingPlan.Architecture.self) ?? .topK)
+        values["architecture"], "\(key).architecture", TrainingPlan.Architecture.self) ?? .batchTopK)
   }
 
   private func decompose(_ node: Node?) -> (methods: [String], sparsities: [Sparsity]) {
-    let values = node.map { document.mapping($0, "decompose", keys: ["methods", "sparsity"]) } ?? [:]
+    let values = node.map { document.mapping($0, "decompose", keys: SweepKeys.decompose) } ?? [:]
     let methods = values["methods"].map {
-      document.sequence($0).compactMap { document.choice($0, "decompose.methods", MethodName.self)?.rawValue }
+      document.values($0, "decompose.methods") {
+        document.choice($0, "decompose.methods", SweepKeys.Method.self)?.rawValue
+      }
     }
-    return (
-      methods ?? SweepSpecification.methods,
-      values["sparsity"].map { sparsities($0, "decompose.sparsity") } ?? [.atoms(32), .all]
-    )
+    let sparsities = values["sparsity"].map { self.sparsities($0, "decompose.sparsity") } ?? [.atoms(32), .all]
+    if sparsities == [.all], let pursuit = methods?.first(where: DecompositionNaming.isPursuit) {
+      document.report(
+        values["sparsity"], "decompose.sparsity", expected: "a number of atoms at which \(pursuit) stops",
+        found: "only all")
+    }
+    return (methods ?? SweepSpecification.methods, sparsities)
   }
 
   private func sparsities(_ node: Node, _ key: String) -> [Sparsity] {
-    var list: [Sparsity] = document.sequence(node).compactMap {
-      $0.scalar?.string == "all" ? .all : document.integer($0, key, in: 1...65_536).map { .atoms($0) }
+    let list: [Sparsity] = document.values(node, key) { item in
+      item.scalar?.string == "all" ? .all : document.integer(item, key, in: 1...65_536).map { .atoms($0) }
     }
-    if list.isEmpty { list = [.all] }
-    return list
+    return list.sorted { ($0.atoms ?? .max) < ($1.atoms ?? .max) }
   }
 
-  private func steer(_ node: Node?, sparsities all: [Sparsity]) -> SweepSpecification.Steer? {
+  private func steer(
+    _ node: Node?, methods: [String], sparsities all: [Sparsity]
+  ) -> SweepSpecification.Steer? {
     let values =
-      node.map {
-        document.mapping(
-          $0, "steer", keys: ["coefficients", "unit", "positions", "score", "norms", "controls", "sparsity"])
-      } ?? [:]
+      node.map { document.mapping($0, "steer", keys: SweepKeys.steer) } ?? [:]
+    let norms = values["norms"].map {
+      document.values($0, "steer.norms") { document.choice($0, "steer.norms", SteeringVariant.Norm.self) }
+    }
+    let controls = controls(values["controls"])
+    if controls.pairDifferenceError && !methods.contains("pair-difference") {
+      document.report(
+        values["controls"], "steer.controls", expected: "pair-difference among decompose.methods",
+        found: "pair-difference-error without it")
+    }
     return .init(
       coefficients: coefficients(values["coefficients"]),
       unit: document.choice(values["unit"], "steer.unit", CoefficientUnit.self) ?? .vector,
       positions: document.choice(values["positions"], "steer.positions", SteeredPositions.self) ?? .scored,
       score: document.choice(values["score"], "steer.score", AnswerScore.self) ?? .perToken,
-      norms: values["norms"].map {
-        document.sequence($0).compactMap { document.choice($0, "steer.norms", SteeringVariant.Norm.self) }
-      } ?? [.raw, .matched],
-      controls: controls(values["controls"]),
-      sparsities: values["sparsity"].map { sparsities($0, "steer.sparsity") } ?? all)
+      norms: SteeringVariant.Norm.allCases.filter { norms?.contains($0) ?? true },
+      controls: controls, sparsities: steeredSparsities(values["sparsity"], of: all))
+  }
+
+  /// The model can be steered only with what was decomposed.
+  private func steeredSparsities(_ node: Node?, of all: [Sparsity]) -> [Sparsity] {
+    guard let node else { return all }
+    let chosen = sparsities(node, "steer.sparsity")
+    for sparsity in chosen where !all.contains(sparsity) {
+      document.report(
+        node, "steer.sparsity",
+        expected: "some of decompose.sparsity (\(all.map(\.description).joined(separator: ", ")))",
+        found: sparsity.description)
+    }
+    return chosen
   }
 
   private func coefficients(_ node: Node?) -> [Double] {
@@ -218,7 +229,8 @@ private struct SpecificationReader {
       if Set(values).count < 2 {
         document.report(node, "steer.coefficients", expected: "at least two values (a slope needs them)", found: text)
       }
-      return Array(Set(values)).sorted()
+      // -0 is 0: they are the same coefficient, and must be the same bits.
+      return Array(Set(values.map { $0 == 0 ? 0 : $0 })).sorted()
     } catch {
       document.report(node, "steer.coefficients", expected: error.expected, found: error.found)
       return []
@@ -230,47 +242,33 @@ private struct SpecificationReader {
     guard let node else {
       return .init(zeroVector: true, random: 2, shuffled: true, untrainedDictionary: true, pairDifferenceError: false)
     }
-    let names = ["zero-vector", "random", "shuffled", "untrained-dictionary", "pair-difference-error"]
     for item in document.sequence(node) {
-      let isMapping = item.mapping != nil
-      let values = isMapping ? document.mapping(item, "steer.controls", keys: ["random"]) : [:]
-      if let random = values["random"] {
-        controls.random = document.integer(random, "steer.controls.random", in: 0...1000) ?? 0
+      if item.mapping != nil {
+        let values = document.mapping(item, "steer.controls", keys: ["random"])
+        controls.random = document.integer(values["random"], "steer.controls.random", in: 0...1000) ?? controls.random
         continue
       }
-      switch item.scalar?.string {
-      case "zero-vector": controls.zeroVector = true
-      case "random": controls.random = max(controls.random, 1)
-      case "shuffled": controls.shuffled = true
-      case "untrained-dictionary": controls.untrainedDictionary = true
-      case "pair-difference-error": controls.pairDifferenceError = true
-      default:
-        if !isMapping {
-          document.report(
-            item, "steer.controls", expected: "one of \(names.joined(separator: ", "))", found: document.describe(item))
-        }
+      switch document.choice(item, "steer.controls", SweepKeys.Control.self) {
+      case .zeroVector: controls.zeroVector = true
+      case .random: controls.random = max(controls.random, 1)
+      case .shuffled: controls.shuffled = true
+      case .untrainedDictionary: controls.untrainedDictionary = true
+      case .pairDifferenceError: controls.pairDifferenceError = true
+      case nil: break
       }
     }
     return controls
   }
 
   private func sideEffects(_ node: Node) -> SweepSpecification.SideEffects? {
-    let values = document.mapping(node, "side_effects", keys: ["text", "tokens"])
+    let values = document.mapping(node, "side_effects", keys: SweepKeys.sideEffects)
     let text = document.text(document.required(values, "text", in: "side_effects", at: node), "side_effects.text")
     let tokens = document.integer(values["tokens"], "side_effects.tokens", in: 16...10_000_000) ?? 2000
     return text.map { .init(text: $0, tokens: tokens, line: node.mark?.line ?? 0) }
   }
 }
 
-/// The methods as a closed set, so that a mistyped one gets a suggestion.
-private enum MethodName: String, CaseIterable {
-  case encode
-  case encodeScaled = "encode-scaled"
-  case encodeMinusZero = "encode-minus-zero"
-  case encodeAnchored = "encode-anchored"
-  case pairDifference = "pair-difference"
-  case gradientPursuit = "gradient-pursuit"
-  case gradientPursuitSigned = "gradient-pursuit-signed"
-  case matchingPursuit = "matching-pursuit"
-  case matchingPursuitSigned = "matching-pursuit-signed"
+extension Sparsity {
+  /// k; nil for the whole code.
+  fileprivate var atoms: Int? { if case .atoms(let count) = self { count } else { nil } }
 }

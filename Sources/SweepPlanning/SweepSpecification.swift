@@ -94,9 +94,44 @@ package struct SweepSpecification: Sendable, Equatable {
   package var priority: SweepPriority
   package var seed: UInt64
 
-  /// The decomposition methods that a sweep may name (methods.md, section 3).
-  package static let methods = [
-    "encode", "encode-scaled", "encode-minus-zero", "encode-anchored", "pair-difference", "gradient-pursuit",
-    "gradient-pursuit-signed", "matching-pursuit", "matching-pursuit-signed",
-  ]
+  /// The decomposition methods that a sweep may name.
+  package static let methods = SweepKeys.Method.allCases.map(\.rawValue)
+}
+
+extension SweepSpecification {
+  /// The specification of nothing but the training of one SAE, as `sae train` asks for.
+  package init(
+    training: Training, model: String, prompt: String?, activations: Activations, layer: Int, seed: UInt64
+  ) {
+    name = "sae train"
+    self.model = Model(path: model, prompt: prompt, weights: "as-stored", line: 0)
+    self.activations = activations
+    behaviours = []
+    layers = "\(layer)"
+    layersLine = 0
+    saes = [SAE(source: .train(training), line: 0)]
+    methods = []
+    sparsities = []
+    steer = Steer(
+      coefficients: [0, 1], unit: .vector, positions: .scored, score: .perToken, norms: [], controls: Controls(),
+      sparsities: [])
+    sideEffects = nil
+    keepQuestions = false
+    priority = .normal
+    self.seed = seed
+  }
+}
+
+extension SweepSpecification.Training {
+  package init(
+    widths: [Int], sparsity: Int, steps: Int, batch: Int, learningRate: Double,
+    plan architecture: TrainingPlan.Architecture
+  ) {
+    self.widths = widths
+    self.sparsity = sparsity
+    self.steps = steps
+    self.batch = batch
+    self.learningRate = learningRate
+    self.architecture = architecture
+  }
 }

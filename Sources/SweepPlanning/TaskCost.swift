@@ -4,6 +4,8 @@ struct TaskCost {
   static let rate = 4e10
   /// The seconds that a slice aims at.
   static let target = 20.0
+  /// The seconds that no slice exceeds which could be cut (protocol.md, point 1).
+  static let limit = 600.0
 
   let model: ResolvedSweep.Model
 
@@ -15,6 +17,11 @@ struct TaskCost {
   /// Seconds for the whole unembedding at `rows` positions.
   func unembedding(rows: Double) -> Double {
     2 * Double(model.vocabulary) * Double(model.dimension) * rows / Self.rate
+  }
+
+  /// Seconds for so many vectors through an SAE's encoder, or as many passes over its decoder.
+  func encoding(tokens: Int, width: Int) -> Double {
+    2 * Double(tokens) * Double(model.dimension) * Double(width) / Self.rate
   }
 
   /// Seconds of one training step: the dense encoder product, the sparse rest and Adam over all parameters.

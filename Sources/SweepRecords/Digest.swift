@@ -8,9 +8,8 @@ package struct Digest: Hashable, Comparable, Sendable, Codable, CustomStringConv
   /// Takes 64 hexadecimal digits; nil for anything else.
   package init?(hex: String) {
     let digits = hex.lowercased()
-    guard digits.utf8.count == 64,
-      digits.utf8.allSatisfy({ ("0"..."9").contains(Character(.init($0))) || (97...102).contains($0) })
-    else { return nil }
+    guard digits.utf8.count == 64 else { return nil }
+    for digit in digits.utf8 where !(digit >= 48 && digit <= 57 || digit >= 97 && digit <= 102) { return nil }
     self.hex = digits
   }
 

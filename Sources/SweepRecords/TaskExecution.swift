@@ -63,7 +63,11 @@ extension TaskWork {
     switch self {
     case .harvest(let work):
       references.append(.file(work.model.digest))
-      if case .text(let text, _, _, _) = work.source { references.append(text) }
+      switch work.source {
+      case .text(let text, _, _, _): references.append(text)
+      case .sampled(let tokens): references.append(tokens)
+      case .sample: break
+      }
     case .statistics(let work): references += work.slices
     case .extract(let work): references += [.file(work.model.digest), work.contrast]
     case .vectors(let work): references += work.slices + (work.given.map { [$0] } ?? [])
@@ -73,7 +77,7 @@ extension TaskWork {
       case .file(let digest): references.append(.file(digest))
       case .trained(let output): references.append(output)
       }
-      references += [.file(work.model.digest), work.statistics]
+      references += [.file(work.model.digest), work.statistics] + (work.sample.map { [$0] } ?? [])
       references += work.vectors.flatMap { [$0.source] + $0.pairs }
     case .evaluate(let work):
       references += [.file(work.model.digest), work.questions, work.original.source]

@@ -1,16 +1,16 @@
 /// What kind of work a task is; the unit that is leased, retried and counted (architecture.md, "Tasks").
 package enum TaskKind: String, Codable, Sendable, CaseIterable {
-  /// A slice of text, read or sampled: activations of all wanted layers.
+  /// A slice of text: sampled, or run through the model for a layer's activations.
   case harvest
-  /// Reduces the harvest's slices: mean activation and norms of each layer.
+  /// Reduces the harvest's slices: mean activation and norms of a layer.
   case statistics
-  /// A slice of a behaviour's contrast pairs: activations of both answers, all layers in one pass.
+  /// A slice of a behaviour's contrast pairs: a layer's activations of both answers.
   case extract
-  /// Reduces a behaviour's slices to steering vectors and their controls.
+  /// Reduces a behaviour's slices to a layer's steering vectors, or makes their controls.
   case vectors
   /// A slice of the training steps of one SAE.
   case trainSAE = "train-sae"
-  /// One SAE and a slice of the vectors of its layer: every method and sparsity.
+  /// One SAE, vectors of its layer and methods: every sparsity.
   case decompose
   /// One layer and behaviour, a slice of questions and variants: every coefficient.
   case evaluate

@@ -76,16 +76,19 @@ package struct ModelReference: Codable, Hashable, Sendable {
 }
 
 /// A slice of text, read or sampled, run through the model. Output `activations`: `layer.L` [tokens, d], first tokens
-/// left out.
+/// left out. Of text that the model is yet to write, output `tokens` instead: `tokens` [total], `lengths` and `skipped`
+/// [sequences], where `skipped` tokens of a sequence were given rather than written; `layers` is empty then, so that
+/// the text does not depend on which layers are looked at.
 package struct HarvestWork: Codable, Hashable, Sendable {
   /// Where the text comes from.
   package enum Source: Codable, Hashable, Sendable {
     /// Tokens `from..<to` of the text artifact's token stream, cut into contexts of `context` tokens.
     case text(InputReference, from: Int, to: Int, context: Int)
-    /// Sequences `from..<to` of those that the model samples itself: `length` tokens each at `temperature`, even ones
-    /// from the
-    /// end-of-text token, odd ones as conversations; sequence i draws from stream i of the seed.
+    /// Sequences `from..<to` of those that the model writes itself: `length` tokens each at `temperature`, even ones
+    /// from the end-of-text token, odd ones as conversations; sequence i draws from stream i of the seed.
     case sample(seed: UInt64, from: Int, to: Int, length: Int, temperature: Double)
+    /// The `tokens` of a harvest that sampled them.
+    case sampled(InputReference)
   }
   package var model: ModelReference
   package var layers: [Int]
@@ -138,30 +141,38 @@ package struct ExtractWork: Codable, Hashable, Sendable {
   }
 }
 
-/// Reduces extraction slices to steering vectors and controls. Output `vectors`: `original.L`, `pca.L`, `shuffled.L`,
-/// `random-I.L` [d], controls of the original's norm. Rows: `steering_vector`.
+/// Reduces extraction slices to steering vectors. Output `vectors`: `original.L` and, of extracted ones, `pca.L` [d].
+/// With `controls`, makes these of the originals instead. Output `controls`: `shuffled-0.L`, `random-I.L` [d], of the
+/// original's norm. Rows: `steering_vector`.
 package struct VectorsWork: Codable, Hashable, Sendable {
+  /// Vectors that should not steer, to compare with; a task of their own, so that another control changes no vector.
+  package struct Controls: Codable, Hashable, Sendable {
+    package var random: Int
+    package var shuffled: Bool
+    package var seed: UInt64
+
+    package init(random: Int, shuffled: Bool, seed: UInt64) {
+      self.random = random
+      self.shuffled = shuffled
+      self.seed = seed
+    }
+  }
   package var behaviour: String
   package var layers: [Int]
   /// `activations` of the extract tasks, in slice order; empty when `given` is set.
   package var slices: [InputReference]
   /// A vector file's bytes, for a behaviour whose vector is given.
   package var given: InputReference?
-  package var randomControls: Int
-  package var shuffledControl: Bool
-  package var seed: UInt64
+  package var controls: Controls?
 
   package init(
-    behaviour: String, layers: [Int], slices: [InputReference], given: InputReference?, randomControls: Int,
-    shuffledControl: Bool, seed: UInt64
+    behaviour: String, layers: [Int], slices: [InputReference], given: InputReference?, controls: Controls? = nil
   ) {
     self.behaviour = behaviour
     self.layers = layers
     self.slices = slices
     self.given = given
-    self.randomControls = randomControls
-    self.shuffledControl = shuffledControl
-    self.seed = seed
+    self.controls = controls
   }
 }
 
@@ -279,7 +290,9 @@ package enum Sparsity: Codable, Hashable, Sendable, CustomStringConvertible {
 }
 
 /// One SAE, a slice of vectors: every method and sparsity. Output `reconstructions`: one [d] tensor a variant, named
-/// `BEHAVIOUR/METHOD/SPARSITY/CONVENTION`. Rows: `decomposition`, `decomposition_feature`.
+/// `BEHAVIOUR/METHOD/SPARSITY/CONVENTION`, and `BEHAVIOUR/pair-difference-error` with that method. Rows:
+/// `decomposition`, `decomposition_feature`. Without vectors: the SAE by itself, tensor `zero-vector` (its
+/// reconstruction of the zero vector) and the row of `sae` where no training task leaves one.
 package struct DecomposeWork: Codable, Hashable, Sendable {
   package var sae: SAEReference
   /// The model whose unembedding names the features by the tokens that their decoder rows promote.
@@ -289,13 +302,16 @@ package struct DecomposeWork: Codable, Hashable, Sendable {
   package var sparsities: [Sparsity]
   /// `statistics` of the layer.
   package var statistics: InputReference
+  /// `activations` of a harvest slice, where they are needed: without vectors the SAE's own quality is measured on them, and
+  /// the untrained control is calibrated.
+  package var sample: InputReference?
   /// Coefficients of the ladder; rows carry the code at each (1 is always there).
   package var coefficients: [Double]
   package var seed: UInt64
 
   package init(
     sae: SAEReference, model: ModelReference, vectors: [VectorReference], methods: [String], sparsities: [Sparsity],
-    statistics: InputReference, coefficients: [Double], seed: UInt64
+    statistics: InputReference, sample: InputReference?, coefficients: [Double], seed: UInt64
   ) {
     self.sae = sae
     self.model = model
@@ -303,6 +319,7 @@ package struct DecomposeWork: Codable, Hashable, Sendable {
     self.methods = methods
     self.sparsities = sparsities
     self.statistics = statistics
+    self.sample = sample
     self.coefficients = coefficients
     self.seed = seed
   }
@@ -442,38 +459,43 @@ package struct SideEffectsWork: Codable, Hashable, Sendable {
   }
 }
 
-/// Reduces evaluation slices of one layer and behaviour, in index order. Rows: `evaluation`, `steerability_score`.
+/// Reduces the evaluation slices of some variants of one layer and behaviour, in index order. Rows: `evaluation`, `steerability_score`.
 package struct ScoreWork: Codable, Hashable, Sendable {
   /// One slice of an evaluation: whose `propensity` it is and what it covers.
   package struct Slice: Codable, Hashable, Sendable {
     package var source: InputReference
     package var from: Int
     package var to: Int
-    /// The slice's variants, in the order of its tensors.
-    package var variants: [SteeringVariant]
+    /// The slice's variants in the order of its tensors: those of the score from this one on ...
+    package var firstVariant: Int
+    /// ... so many.
+    package var variantCount: Int
 
-    package init(source: InputReference, from: Int, to: Int, variants: [SteeringVariant]) {
+    package init(source: InputReference, from: Int, to: Int, firstVariant: Int, variantCount: Int) {
       self.source = source
       self.from = from
       self.to = to
-      self.variants = variants
+      self.firstVariant = firstVariant
+      self.variantCount = variantCount
     }
   }
   package var behaviour: String
   package var layer: Int
   package var questions: InputReference
+  package var variants: [SteeringVariant]
   package var slices: [Slice]
   /// `side-effects` slices: `from`, `to` are tokens.
   package var sideEffects: [Slice]
   package var settings: SteeringSettings
 
   package init(
-    behaviour: String, layer: Int, questions: InputReference, slices: [Slice], sideEffects: [Slice],
-    settings: SteeringSettings
+    behaviour: String, layer: Int, questions: InputReference, variants: [SteeringVariant], slices: [Slice],
+    sideEffects: [Slice], settings: SteeringSettings
   ) {
     self.behaviour = behaviour
     self.layer = layer
     self.questions = questions
+    self.variants = variants
     self.slices = slices
     self.sideEffects = sideEffects
     self.settings = settings

@@ -28,8 +28,8 @@ enum GGUFValueType: UInt32, Sendable {
 
 /// The key-value pairs of a GGUF file.
 ///
-/// Bounds are checked when the file is opened; values are decoded when they are asked for, so that a file with 256,000 tokens
-/// opens at once and text that nobody asks for need not be UTF-8.
+/// Bounds are checked when the file is opened; values are decoded when they are asked for, so that a file with 256,000
+/// tokens opens at once and text that nobody asks for need not be UTF-8.
 package struct GGUFMetadata: Sendable {
   /// One value: its type and where its bytes are, after the type numbers and array count.
   struct Entry: Sendable {

@@ -106,7 +106,7 @@ struct JSONScanner {
     skipSpace()
     let start = offset
     var value = 0
-    while offset < bytes.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(bytes[offset]) {
+    while offset < bytes.count, bytes[offset].isDigit {
       let (tens, overflow) = value.multipliedReportingOverflow(by: 10)
       let (sum, carry) = tens.addingReportingOverflow(Int(bytes[offset] - UInt8(ascii: "0")))
       guard !overflow, !carry else { throw failure("a number below 2^63") }
@@ -121,7 +121,7 @@ struct JSONScanner {
   }
 
   private mutating func skipSpace() {
-    while offset < bytes.count, [0x20, 0x09, 0x0a, 0x0d].contains(bytes[offset]) { offset += 1 }
+    while offset < bytes.count, bytes[offset].isWhiteSpace { offset += 1 }
   }
 
   private mutating func take(_ byte: UInt8) -> Bool {
@@ -176,4 +176,10 @@ struct JSONScanner {
     else { return nil }
     return UnicodeScalar(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))
   }
+}
+
+/// Characters that the header languages share. Comparisons, not sets: they run for every byte.
+extension UInt8 {
+  var isWhiteSpace: Bool { self == 0x20 || self == 0x09 || self == 0x0a || self == 0x0d }
+  var isDigit: Bool { self >= 0x30 && self <= 0x39 }
 }

@@ -8,9 +8,9 @@ package import Diagnostics
 
 /// A regular file mapped into memory for reading.
 ///
-/// The size is taken when the file is opened. A file that another process makes shorter while it is mapped ends this process
-/// (SIGBUS) when the missing pages are read: files must be replaced (written beside and renamed), not overwritten, while they
-/// are in use; `AtomicFile` does so.
+/// The size is taken when the file is opened. A file that another process makes shorter while it is mapped ends this
+/// process (SIGBUS) when the missing pages are read: files in use must be replaced (written beside and renamed), not
+/// overwritten; `AtomicFile` does so.
 package final class MappedFile: Sendable {
   /// The path as it was given.
   package let path: String

@@ -142,7 +142,7 @@ struct NpyHeader {
   }
 
   private mutating func skipSpace() {
-    while offset < bytes.count, [0x20, 0x09, 0x0a, 0x0d].contains(bytes[offset]) { offset += 1 }
+    while offset < bytes.count, bytes[offset].isWhiteSpace { offset += 1 }
   }
 
   private mutating func take(_ character: UnicodeScalar) -> Bool {
@@ -201,7 +201,7 @@ struct NpyHeader {
   private mutating func integer() throws(InputError) -> Int {
     skipSpace()
     let start = offset
-    while offset < bytes.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(bytes[offset]) { offset += 1 }
+    while offset < bytes.count, bytes[offset].isDigit { offset += 1 }
     guard let value = Int(String(decoding: bytes[start..<offset], as: UTF8.self)) else {
       throw failure("a whole number below 2^63")
     }

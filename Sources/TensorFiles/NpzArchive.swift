@@ -2,8 +2,8 @@ package import Diagnostics
 
 /// An `.npz` file: a zip archive of `NAME.npy` members.
 ///
-/// Stored members (numpy.savez) are read in place; deflated ones (numpy.savez_compressed) are unpacked when asked for, each
-/// time anew. Members that are no arrays are ignored.
+/// Stored members (numpy.savez) are read in place; deflated ones (numpy.savez_compressed) are unpacked when asked for,
+/// each time anew. Members that are no arrays are ignored.
 package struct NpzArchive: TensorCollection {
   package let tensorNames: [String]
   private let archive: ZipArchive

@@ -2,8 +2,8 @@ package import Diagnostics
 
 /// A `.safetensors` file or the same bytes in memory.
 ///
-/// Format: a 64-bit header length, a JSON header, the tensors' bytes. As the reference library demands, the tensors cover the
-/// bytes after the header without overlap or hole.
+/// Format: a 64-bit header length, a JSON header, the tensors' bytes. As the reference library demands, the tensors
+/// cover the bytes after the header without overlap or hole.
 package struct SafetensorsFile: TensorCollection {
   /// The source of the bytes, mapped or owned.
   package let source: ByteSource

@@ -104,9 +104,8 @@ package struct SafetensorsWriter: Sendable {
     for entry in ordered {
       let end = offset + entry.payload.byteCount
       let shape = entry.shape.map(String.init).joined(separator: ",")
-      members.append(
-        "\(quoted(entry.name)):{\"dtype\":\"\(entry.type.name)\",\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(end)]}"
-      )
+      let value = #"{"dtype":"\#(entry.type.name)","shape":[\#(shape)],"data_offsets":[\#(offset),\#(end)]}"#
+      members.append("\(quoted(entry.name)):\(value)")
       offset = end
     }
     var text = Array("{\(members.joined(separator: ","))}".utf8)

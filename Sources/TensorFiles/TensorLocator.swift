@@ -8,8 +8,8 @@ package import Diagnostics
 
 /// `PATH[:NAME]`: a file, and what to take from it.
 ///
-/// NAME is the name of a tensor; `NAME[3]` is row 3 of a tensor; where the file has just one tensor, `layer.3` and `3` are its
-/// row 3; in a control vector `layer.3` is `direction.3`, the direction that is added to the output of block 3.
+/// NAME is the name of a tensor; `NAME[3]` is row 3 of a tensor; where the file has just one tensor, `layer.3` and `3`
+/// are its row 3; in a control vector `layer.3` is `direction.3`, the direction that is added to the output of block 3.
 package struct TensorLocator: Sendable, Equatable, CustomStringConvertible {
   /// The file.
   package var path: String
@@ -89,7 +89,12 @@ package struct TensorLocator: Sendable, Equatable, CustomStringConvertible {
 
   /// Opens a file of tensors by what it contains: npy, npz, GGUF, or else safetensors.
   package static func open(_ path: String) throws(InputError) -> any TensorCollection {
-    let source = try ByteSource(path: path)
+    try open(ByteSource(path: path))
+  }
+
+  /// Opens a file of tensors that is mapped or in memory, by what it contains.
+  package static func open(_ source: ByteSource) throws(InputError) -> any TensorCollection {
+    let path = source.name
     let start = source.copy(0..<min(source.count, 6))
     if start.starts(with: [0x93] + Array("NUMPY".utf8)) { return try NpyFile(source) }
     if start.starts(with: Array("PK".utf8)) { return try NpzArchive(ZipArchive(source)) }

@@ -3,8 +3,8 @@ internal import Kernels
 
 /// One tensor of a file: its name, element type and shape, and its bytes where they are.
 ///
-/// Row-major: the last dimension is contiguous. The element count and the byte range were checked against each other and
-/// against the file when the view was made.
+/// Row-major: the last dimension is contiguous. The element count and the byte range were checked against each other
+/// and against the file when the view was made.
 package struct TensorView: Sendable {
   /// The name in the file; empty for an `.npy` file, which holds one nameless array.
   package let name: String

@@ -118,7 +118,7 @@ struct ZipDirectory {
       headerOffset: Int(sizes[2]))
   }
 
-  /// Replaces saturated 32-bit fields (size, packed size, offset) by those of the zip64 extra field, which has only these.
+  /// Replaces saturated 32-bit fields (size, packed size, offset) by those of the zip64 extra field.
   private static func widen(
     _ sizes: inout [UInt64], _ directory: RawSpan, extra: Range<Int>, subject: String
   ) throws(InputError) {

@@ -1,8 +1,9 @@
 import Foundation
 
-/// Small files as other libraries write them, so that the readers are not only tested against what this project believes.
+/// Small files as other libraries write them: the readers must agree with more than what this project believes.
 ///
-/// numpy 2.4 (`save`, `savez`, `savez_compressed`), Python's zipfile with `ZIP64_LIMIT = 10`, safetensors 0.8, gguf 0.19.
+/// numpy 2.4 (`save`, `savez`, `savez_compressed`), Python's zipfile with `ZIP64_LIMIT = 10`, safetensors 0.8 and
+/// gguf 0.19.
 enum ForeignFile {
   static let npyFloat32 = decoded(
     """

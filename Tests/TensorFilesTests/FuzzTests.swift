@@ -2,7 +2,7 @@ import Diagnostics
 import TensorFiles
 import Testing
 
-/// Damaged files may be read or refused with an `InputError`; anything else (a trap, a hang, another error) fails the run.
+/// Damaged files may be read or refused with an `InputError`; all else (a trap, a hang, another error) fails the run.
 struct FuzzTests {
   /// Numbers that lengths, counts and offsets like to break on.
   private static let awkward: [UInt64] = [

@@ -1,0 +1,292 @@
+package import Messaging
+package import Storage
+package import SweepRecords
+
+/// Runs tasks, one batch at a time: claims what messages ring for, fetches inputs, computes on a thread of its own,
+/// stores
+/// results, then acknowledges; meanwhile its heartbeat keeps the leases (protocol.md, 5-7, 9, 12).
+package actor Worker {
+  package struct Settings: Sendable {
+    /// Seconds for which a task is leased; renewed every third.
+    package var lease: Double = 45
+    package var retry = RetryPolicy()
+    package var batch = BatchSize()
+    /// Bytes of artifacts that are kept for the next task.
+    package var cacheCapacity = 256 << 20
+    /// How long a task that was told to stop may take to do so before it is left behind.
+    package var grace: Duration = .seconds(3)
+    /// How often a call to the store is tried before the worker gives up; nil for no limit.
+    package var storeAttempts: Int?
+    /// There is no other worker that could do what this one can't.
+    package var isAlone = false
+
+    package init() {}
+  }
+
+  /// What an owner in the same process may want to know.
+  package enum Event: Sendable, Equatable {
+    case started(TaskID, title: String)
+    /// The part of the task that is done, 0...1. From the task's thread.
+    case advanced(TaskID, fraction: Double)
+    case settled(TaskID, Settlement)
+  }
+
+  /// How a worker's dealings with a task ended.
+  package enum Settlement: Sendable, Equatable {
+    case done, parked, retried, released, fenced, cancelled
+  }
+
+  /// What has happened so far.
+  package struct Tally: Sendable, Equatable {
+    package var done = 0
+    package var parked = 0
+    package var retried = 0
+    package var released = 0
+    /// Results that came too late, and leases lost on the way.
+    package var fenced = 0
+    package var cancelled = 0
+    /// Messages whose task was someone else's, or nobody's.
+    package var dropped = 0
+    package var deadLetters = 0
+    package init() {}
+  }
+
+  enum Phase: Int, Comparable {
+    case serving, draining, stopping
+    static func < (a: Phase, b: Phase) -> Bool { a.rawValue < b.rawValue }
+  }
+
+  package let registration: WorkerRegistration
+  package nonisolated var id: WorkerID { registration.id }
+  let settings: Settings
+  let store: any ResultStore
+  let queue: any TaskQueue
+  let executor: any TaskExecutor
+  let fetcher: InputFetcher
+  let time: Timekeeper
+  let log: LogSink
+  let events: @Sendable (Event) -> Void
+  nonisolated let wake = WakeSignal()
+
+  var phase = Phase.serving
+  var table = LeaseTable()
+  var readiness: WorkerReadiness
+  var batch: BatchSize
+  var running: [TaskLease: (monitor: RunningTask, abandon: @Sendable () -> Void)] = [:]
+  package internal(set) var tally = Tally()
+  private var consumer: (any TaskConsumer)?
+  private var prefetch = 0
+  private var connecting = Backoff()
+  private var deadline: Task<Void, Never>?
+
+  package init(
+    _ registration: WorkerRegistration, settings: Settings = Settings(), store: any ResultStore,
+    queue: any TaskQueue, executor: any TaskExecutor, files: any FileResolver, time: Timekeeper = .continuous(),
+    log: @escaping LogSink = { _ in }, events: @escaping @Sendable (Event) -> Void = { _ in }
+  ) {
+    self.registration = registration
+    self.settings = settings
+    self.store = store
+    self.queue = queue
+    self.executor = executor
+    fetcher = InputFetcher(store: store, files: files, cacheCapacity: settings.cacheCapacity)
+    self.time = time
+    self.log = log
+    self.events = events
+    batch = settings.batch
+    readiness = WorkerReadiness(isAlone: settings.isAlone)
+  }
+
+  var retry: StoreRetry { StoreRetry(attempts: settings.storeAttempts, time: time, log: log) }
+
+  /// Serves until it is stopped or its task is cancelled, then signs off.
+  ///
+  /// - Throws: what no waiting mends: a damaged store, a fault in this program.
+  package func run() async throws {
+    try await start()
+    do {
+      try await withThrowingTaskGroup { group in
+        group.addTask { try await self.beatUntilCancelled() }
+        group.addTask { try await self.serve() }
+        defer { group.cancelAll() }
+        try await group.next()
+      }
+    } catch is CancellationError {
+      await signOff()
+      return
+    } catch {
+      await signOff()
+      throw error
+    }
+    await signOff()
+  }
+
+  /// Enters the worker in the store; before the first `step`.
+  package func start() async throws {
+    try await retry("register", while: { phase < .stopping }) { try await store.register(registration) }
+    log(LogEntry(.info, "a worker started", worker: id, details: ["host": registration.host]))
+  }
+
+  /// Stops consuming; what runs may finish within the deadline, then `stop` follows. Safe to repeat.
+  package func drain(within limit: Duration) async {
+    guard phase == .serving else { return }
+    phase = .draining
+    log(LogEntry(.info, "draining", worker: id, details: ["seconds": "\(limit.inSeconds)"]))
+    deadline = Task { [weak self, time] in
+      guard (try? await time.sleep(limit)) != nil else { return }
+      await self?.stop()
+    }
+    wake.ring()
+    await consumer?.stop()
+  }
+
+  /// Stops at once: tells what runs to stop, gives it back. Safe to repeat.
+  package func stop() async {
+    guard phase < .stopping else { return }
+    phase = .stopping
+    for task in running.values { task.monitor.stop() }
+    deadline?.cancel()
+    deadline = Task { [weak self, time, grace = settings.grace] in
+      guard (try? await time.sleep(grace)) != nil else { return }
+      await self?.abandonAll()
+    }
+    wake.ring()
+    await consumer?.stop()
+  }
+
+  private func abandonAll() {
+    for task in running.values { task.abandon() }
+  }
+
+  /// Gives back what is left and says good-bye, as far as store and queue can still be reached.
+  private func signOff() async {
+    deadline?.cancel()
+    for task in running.values {
+      task.monitor.stop()
+      task.abandon()
+    }
+    do {
+      try await store.deregister(id)
+    } catch {
+      log(LogEntry(.warning, "could not sign off; leases will expire", worker: id, details: ["error": "\(error)"]))
+    }
+    await consumer?.close()
+    consumer = nil
+    log(LogEntry(.info, "a worker stopped", worker: id))
+  }
+
+  private func serve() async throws {
+    while phase == .serving, !Task.isCancelled { try await step(waiting: true) }
+  }
+
+  /// Takes a batch of messages and deals with them. Returns how many it took.
+  ///
+  /// - Parameter waiting: whether to wait for the first.
+  @discardableResult
+  package func step(waiting: Bool) async throws -> Int {
+    let pause = readiness.pause(now: time.now())
+    if pause > .zero {
+      // What a broker pushes meanwhile is for others.
+      await consumer?.close()
+      consumer = nil
+      guard waiting else { return 0 }
+      await wake.wait(atMost: pause, time)
+      guard phase == .serving, readiness.pause(now: time.now()) == .zero else { return 0 }
+    }
+    guard let consumer = try await connected() else { return 0 }
+    let deliveries: [Delivery]
+    do {
+      deliveries = try await consumer.next(upTo: batch.size, waiting: waiting)
+    } catch {
+      log(LogEntry(.warning, "the queue closed, consuming anew", worker: id, details: ["error": error.description]))
+      self.consumer = nil
+      return 0
+    }
+    if !deliveries.isEmpty { try await handle(deliveries, from: consumer) }
+    return deliveries.count
+  }
+
+  /// The consumer, made anew where there is none or where batches have another size now; nil after a failure, when it
+  /// has
+  /// waited a while.
+  private func connected() async throws -> (any TaskConsumer)? {
+    if let consumer, prefetch == batch.size { return consumer }
+    await consumer?.close()
+    consumer = nil
+    guard phase == .serving else { return nil }
+    do {
+      let made = try await queue.consume(as: id.text, prefetch: batch.size)
+      consumer = made
+      prefetch = batch.size
+      connecting.succeeded()
+      // Whoever drained us meanwhile had nothing to stop.
+      if phase > .serving { await made.stop() }
+      return made
+    } catch {
+      log(LogEntry(.warning, "could not consume", worker: id, details: ["error": error.description]))
+      try await time.sleep(connecting.failed(jitter: time.jitter()))
+      return nil
+    }
+  }
+
+  // MARK: Heartbeat
+
+  private func beatUntilCancelled() async throws {
+    while true {
+      try await time.sleep(.seconds(settings.lease / 3))
+      try await beat()
+    }
+  }
+
+  /// Renews all leases, and stops what is lost.
+  package func beat() async throws {
+    let question = table.ask()
+    let condition: WorkerCondition = phase == .serving ? readiness.condition : .draining
+    let reply: HeartbeatReply
+    do {
+      reply = try await store.heartbeat(id, condition, for: settings.lease)
+    } catch let error as StoreError where error.isTransient {
+      // The next one may be in time; if not, the finish is fenced.
+      return log(LogEntry(.warning, "a heartbeat failed", worker: id, details: ["error": error.description]))
+    }
+    let answer = table.heard(reply, to: question)
+    for lease in answer.lost + answer.cancelled {
+      running[lease]?.monitor.stop()
+      let isLost = answer.lost.contains(lease)
+      log(
+        LogEntry(
+          isLost ? .warning : .info, isLost ? "a lease was lost" : "a task was cancelled", task: lease.task,
+          attempt: lease.token, worker: id))
+      settle(lease, isLost ? .fenced : .cancelled)
+    }
+    if !answer.orphans.isEmpty {
+      log(LogEntry(.warning, "gives back leases whose claim went unheard", worker: id))
+      try await retry("release", while: { phase < .stopping }) {
+        try await store.release(answer.orphans, worker: id, reason: "the reply to the claim was lost")
+      }
+    }
+  }
+
+  /// Notes how a task ended here.
+  func settle(_ lease: TaskLease, _ settlement: Settlement) {
+    table.settled(lease)
+    switch settlement {
+    case .done: tally.done += 1
+    case .parked: tally.parked += 1
+    case .retried: tally.retried += 1
+    case .released: tally.released += 1
+    case .fenced: tally.fenced += 1
+    case .cancelled: tally.cancelled += 1
+    }
+    events(.settled(lease.task, settlement))
+  }
+
+  // MARK: Looking in
+
+  /// Why the worker can't do everything; empty when it can.
+  package var troubles: [String] { readiness.reasons }
+  /// How many tasks it avoids for want of an input, and how often in a row everything failed.
+  package var avoided: (tasks: Int, failuresInARow: Int) {
+    (readiness.avoidedCount(now: time.now()), readiness.failuresInARow)
+  }
+}

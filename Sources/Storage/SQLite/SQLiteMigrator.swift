@@ -1,0 +1,98 @@
+internal import Diagnostics
+internal import Schemas
+internal import SweepRecords
+
+/// Brings a SQLite file's schema up to date, once, however many processes try at the same time.
+struct SQLiteMigrator {
+  var path: String
+  var now: Double
+  /// File names and texts in order; the first is number 1.
+  var migrations = Schemas.sqliteMigrations
+
+  /// `STSC`: what the file's header says it is for.
+  private static let application = 0x5354_5343
+
+  func migrate(_ db: inout SQLiteConnection) throws {
+    try requireOurs(&db)
+    try useWriteAheadLog(&db)
+    try db.execute(
+      """
+      PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -65536;
+      PRAGMA journal_size_limit = 67108864;
+      """)
+    if try pending(&db).isEmpty { return }
+    try db.write { db in
+      try db.execute(
+        """
+        -- The migrations that made this schema.
+        CREATE TABLE IF NOT EXISTS schema_migration (
+          number INTEGER PRIMARY KEY, -- 1, 2, 3 ...
+          name TEXT NOT NULL, -- the file's name
+          checksum TEXT NOT NULL, -- SHA-256 of its text
+          applied_at REAL NOT NULL -- when, in seconds since 1970
+        ) STRICT;
+        PRAGMA application_id = \(Self.application);
+        """)
+      // Whoever had the lock before may have done it.
+      for (number, migration) in try pending(&db) {
+        try db.execute(migration.sql)
+        try db.run(
+          "INSERT INTO schema_migration (number, name, checksum, applied_at) VALUES (?, ?, ?, ?)", SQLValue(number),
+          SQLValue(migration.file), SQLValue(Digest(of: migration.sql).hex), SQLValue(now))
+      }
+    }
+  }
+
+  /// Throws for a database of something else, before anything is written to it.
+  private func requireOurs(_ db: inout SQLiteConnection) throws {
+    let application = try db.first("PRAGMA application_id") { $0.integer(0) } ?? 0
+    if application == Self.application { return }
+    let tables = try db.first("SELECT count(*) FROM sqlite_schema") { $0.integer(0) } ?? 0
+    if application != 0 || tables != 0 {
+      // Another process may have made it ours between the two looks.
+      if try db.first("PRAGMA application_id", read: { $0.integer(0) }) == Self.application { return }
+      throw InputError(
+        path, expected: "a database of steerscope's, or none yet", found: "a SQLite database of another program",
+        remedy: "name another file in STEERSCOPE_DATABASE")
+    }
+  }
+
+  /// Turns the write-ahead log on: readers and the writer then don't wait for each other. The mode stays with the file.
+  private func useWriteAheadLog(_ db: inout SQLiteConnection) throws {
+    if try db.first("PRAGMA journal_mode", read: { $0.text(0) }) == "wal" { return }
+    let mode = try db.first("PRAGMA journal_mode = WAL") { $0.text(0) } ?? ""
+    guard mode == "wal" else {
+      throw InputError(
+        path, expected: "a file system that offers shared memory for SQLite's write-ahead log",
+        found: "journal mode \(mode)",
+        remedy: "put the database on a local disk")
+    }
+  }
+
+  /// The migrations that the file lacks. Throws when it has others than we know.
+  private func pending(_ db: inout SQLiteConnection) throws -> [(number: Int, migration: (file: String, sql: String))] {
+    guard try db.exists("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migration'") else { return numbered }
+    let applied = try db.rows("SELECT number, name, checksum FROM schema_migration ORDER BY number") {
+      (number: $0.integer(0), name: $0.text(1), checksum: $0.text(2))
+    }
+    for (number, name, checksum) in applied {
+      guard let known = numbered.first(where: { $0.number == number }) else {
+        throw InputError(
+          path, expected: "a schema of version \(migrations.count) or older", found: "version \(number) (\(name))",
+          remedy: "use the newer steerscope that wrote it")
+      }
+      guard Digest(of: known.migration.sql).hex == checksum else {
+        throw InputError(
+          path, expected: "migration \(number) as in this program (\(known.migration.file))",
+          found: "one of the same number but another content",
+          remedy: "use the steerscope that made it, or another file")
+      }
+    }
+    let numbers = Set(applied.map(\.number))
+    return numbered.filter { !numbers.contains($0.number) }
+  }
+
+  private var numbered: [(number: Int, migration: (file: String, sql: String))] {
+    migrations.enumerated().map { ($0.offset + 1, $0.element) }
+  }
+}

@@ -1,0 +1,66 @@
+/// A worker's id: a UUID per start of a process.
+package struct WorkerID: Hashable, Sendable, Comparable, CustomStringConvertible {
+  package let text: String
+  package init(_ text: String) { self.text = text }
+  package var description: String { text }
+  package static func < (a: WorkerID, b: WorkerID) -> Bool { a.text < b.text }
+}
+
+/// Who a worker is.
+package struct WorkerRegistration: Sendable, Equatable {
+  package var id: WorkerID
+  package var host: String
+  package var process: Int
+  /// The program's version.
+  package var version: String
+  package var numericsVersion: Int
+  /// `x86-64-v3`, `arm64`.
+  package var cpu: String
+  package var threads: Int
+
+  package init(
+    id: WorkerID, host: String, process: Int, version: String, numericsVersion: Int, cpu: String, threads: Int
+  ) {
+    self.id = id
+    self.host = host
+    self.process = process
+    self.version = version
+    self.numericsVersion = numericsVersion
+    self.cpu = cpu
+    self.threads = threads
+  }
+}
+
+/// How a worker is, by its own account.
+package enum WorkerCondition: Sendable, Equatable {
+  case ready
+  /// It claims nothing, or not everything, and says why.
+  case unready(reason: String)
+  /// It finishes what it has.
+  case draining
+}
+
+/// What a heartbeat brings back.
+package struct HeartbeatReply: Sendable, Equatable {
+  /// The leases that are still the worker's, now renewed. Any other it had is lost: stop computing.
+  package var held: [TaskLease]
+  /// Those that were cancelled just now: lost as well, and why.
+  package var cancelled: [TaskLease]
+  /// Sweeps of the held leases that are paused: finish, but expect no more of them.
+  package var paused: [SweepID]
+}
+
+/// A worker as the database sees it.
+package struct WorkerStatus: Sendable, Equatable {
+  package var registration: WorkerRegistration
+  package var condition: WorkerCondition
+  package var startedAt: Double
+  /// The last heartbeat, seconds since 1970.
+  package var seenAt: Double
+  /// When it signed off; nil while it has not.
+  package var stoppedAt: Double?
+  /// Tasks in its hands, by title.
+  package var running: [String]
+  /// Tasks that it has finished.
+  package var finished: Int
+}

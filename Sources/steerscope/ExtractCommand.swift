@@ -1,0 +1,71 @@
+internal import ArgumentParser
+internal import Diagnostics
+internal import Experiments
+internal import Foundation
+internal import Kernels
+internal import LanguageModels
+internal import Steering
+internal import SweepRecords
+internal import TensorFiles
+
+/// `extract`: steering vectors from contrast pairs.
+struct ExtractCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "extract",
+    abstract: "Writes steering vectors: layer.L [d], the mean activation mean.L [d], and norms in the metadata.")
+
+  @OptionGroup var options: ModelOptions
+  @Option(help: "Contrast pairs: JSON list or lines.") var contrast: String
+  @Option(help: "Layers (0-based outputs of blocks): 14, 12,15, 0-25 or all.") var layers: String
+  @Option(help: "The .safetensors file to write.") var output: String
+  @Option(help: "first-difference or answer-mean; letters are read at the letter unless said.") var read: String?
+  @Option(help: "raw, chatml, gemma, llama2, llama3 or a file with {prompt}; the model's own unless said.")
+  var prompt: String?
+  @Option(help: "At most so many pairs, from the front.") var limit: Int?
+  @Option(help: "Also write the pairs' activations, positive.L and negative.L [pairs, d], to this file.")
+  var activations: String?
+
+  func run() async throws {
+    let prompted = try options.load(template: prompt)
+    let layers = try Lists.layers(layers, of: prompted.model)
+    let set = try ContrastSet(json: try Inputs.bytes(contrast), name: contrast)
+    let count = min(set.pairs.count, max(limit ?? .max, 1))
+    let pairs = try set.tokenized(0..<count, template: prompted.template, tokenizer: prompted.tokenizer)
+    let reading = try read.map { try choice($0, flag: "--read", ReadPosition.self) } ?? set.defaultRead
+    let progress = LineProgress("extracting \(count) pairs")
+    let extraction = Extraction(model: prompted.model, layers: layers, read: reading)
+    let found = try extraction.activations(of: pairs) { done in
+      progress.show(Double(done) / Double(count))
+      return true
+    }
+    progress.finish()
+    try write(found, layers: layers, pairs: count, read: reading, pool: prompted.model.pool)
+    Terminal.say("wrote vectors of \(layers.count) layers from \(count) pairs to \(output)")
+  }
+
+  private func write(
+    _ found: Steering.PairActivations, layers: [Int], pairs: Int, read: ReadPosition, pool: ThreadPool
+  ) throws {
+    var metadata = ["pairs": "\(pairs)", "read": read.rawValue]
+    var vectors: [(name: String, values: [Float])] = []
+    var pairWriter = SafetensorsWriter(metadata: metadata)
+    for layer in layers {
+      guard let positive = found.positive[layer], let negative = found.negative[layer] else { continue }
+      vectors.append(
+        ("layer.\(layer)", SteeringVectors.meanDifference(positive: positive, negative: negative)))
+      var all = positive
+      all.append(rows: negative)
+      let norms = ActivationNorms(all, pool: pool)
+      vectors.append(("mean.\(layer)", norms.mean))
+      for percent in [0, 5, 25, 50, 75, 95, 100] {
+        metadata["activation_norm_p\(percent).\(layer)"] = "\(norms.percentile(Double(percent)))"
+      }
+      try pairWriter.add("positive.\(layer)", shape: [positive.rows, positive.columns], floats: positive.elements)
+      try pairWriter.add("negative.\(layer)", shape: [negative.rows, negative.columns], floats: negative.elements)
+    }
+    if let activations { try pairWriter.write(to: activations) }
+    var writer = SafetensorsWriter(metadata: metadata)
+    for (name, values) in vectors { try writer.add(name, shape: [values.count], floats: values) }
+    try writer.write(to: output)
+  }
+}

@@ -1,0 +1,131 @@
+internal import ArgumentParser
+internal import Diagnostics
+internal import Dispatch
+internal import Experiments
+internal import Foundation
+internal import Kernels
+internal import Orchestration
+internal import Reporting
+internal import Storage
+internal import SweepRecords
+internal import SweepPlanning
+internal import Synchronization
+
+/// `run`: a whole sweep on this machine, without any server.
+struct RunCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Runs a sweep on this machine, without any server; interrupted and run again, it continues.")
+
+  @Argument(help: "The sweep file (YAML).") var file: String
+  @OptionGroup var threads: ThreadOptions
+  @Flag(help: "Log what coordinator and worker do, to standard error.") var verbose = false
+
+  func run() async throws {
+    let pool = try threads.pool()
+    let path = try OpenStore.path()
+    let submission = try SweepFiles(path: file).submission()
+    let lock = try RunLock(database: path)
+    let store = try OpenStore.open(creating: true)
+    let submitted = try await store.submit(submission)
+    Terminal.say("sweep \(submission.name) (\(submitted.id)), database \(path)")
+
+    let display = RunDisplay()
+    let registration = WorkerRegistration(
+      id: WorkerID("embedded-\(ProcessInfo.processInfo.processIdentifier)"),
+      host: ProcessInfo.processInfo.hostName, process: Int(ProcessInfo.processInfo.processIdentifier),
+      version: Version.number, numericsVersion: numericsVersion, cpu: Machine.cpuLevel, threads: pool.threads)
+    let verbose = verbose
+    let embedded = EmbeddedRun(
+      submitted.id, lock: lock, worker: registration, store: store, executor: ExperimentExecutor(pool: pool),
+      expander: SweepPlanExpander(),
+      files: LocalFiles(folder: Settings.filesFolder, digests: Settings.digestMemory),
+      log: { if verbose || $0.level >= .warning { Terminal.say($0.line) } }, progress: { display.show($0) })
+    let signals = StopSignals { Task { await embedded.stop() } }
+    let outcome = try await embedded.run()
+    signals.cancel()
+    display.finish()
+    try await end(outcome, sweep: submitted.id, store: store)
+  }
+
+  private func end(_ outcome: EmbeddedRun.Outcome, sweep: SweepID, store: SQLiteStore) async throws {
+    switch outcome {
+    case .interrupted:
+      Terminal.say("interrupted; the same command continues")
+      throw ExitCode.interrupted
+    case .cancelled:
+      Terminal.say("the sweep was cancelled")
+      throw ExitCode(1)
+    case .stuck(let reason):
+      Terminal.say("error: nothing is left that this machine can do: \(reason)")
+      throw ExitCode(1)
+    case .done, .doneWithParked: break
+    }
+    Terminal.result(Verdict(try await ReportData(reading: store, sweep: sweep)).text(width: min(Terminal.width, 100)))
+    guard outcome == .doneWithParked else { return }
+    let parked = try await store.parkedTasks(of: sweep, limit: 10)
+    for task in parked { Terminal.say("parked: \(task.title): \(task.error)") }
+    Terminal.say("`steerscope retry \(sweep)` tries parked tasks again")
+    throw ExitCode.doneWithParkedTasks
+  }
+}
+
+/// What this machine is, for worker rows.
+enum Machine {
+  static var cpuLevel: String {
+    #if arch(x86_64)
+      "x86-64-v3"
+    #else
+      "arm64"
+    #endif
+  }
+}
+
+/// Ctrl-C and SIGTERM as a call: the first asks to stop, a second one ends the process at once.
+final class StopSignals {
+  private let sources: [any DispatchSourceSignal]
+
+  init(_ stop: @escaping @Sendable () -> Void) {
+    let count = Mutex(0)
+    let shared = Shared(count: count)
+    sources = [SIGINT, SIGTERM].map { number in
+      signal(number, SIG_IGN)
+      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+      source.setEventHandler {
+        guard shared.next() == 1 else { exit(130) }
+        Terminal.say("\nstopping; once more to stop at once")
+        stop()
+      }
+      source.resume()
+      return source
+    }
+  }
+
+  func cancel() { for source in sources { source.cancel() } }
+
+  /// How often a signal came.
+  private final class Shared: Sendable {
+    private let count: Mutex<Int>
+    init(count: consuming Mutex<Int>) { self.count = count }
+    func next() -> Int {
+      count.withLock {
+        $0 += 1
+        return $0
+      }
+    }
+  }
+}
+
+extension LogEntry {
+  /// The entry as one line: time, level, message, what it is about.
+  var line: String {
+    var fields: [(String, String)] = []
+    if let sweep { fields.append(("sweep", "\(sweep)")) }
+    if let task { fields.append(("task", "\(task)")) }
+    if let attempt { fields.append(("attempt", "\(attempt.number)")) }
+    if let worker { fields.append(("worker", "\(worker)")) }
+    fields += details.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    let time = Date().formatted(.iso8601)
+    return "\(time) \(level.rawValue) \(message)" + fields.map { " \($0.0)=\($0.1.debugDescription)" }.joined()
+  }
+}

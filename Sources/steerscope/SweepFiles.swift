@@ -1,0 +1,112 @@
+internal import Diagnostics
+internal import Foundation
+internal import Orchestration
+internal import Storage
+internal import SweepPlanning
+internal import SweepRecords
+
+/// A sweep file on its way into a store: read, resolved, and put as a submission.
+struct SweepFiles {
+  let document: String
+  let specification: SweepSpecification
+  let resolution: SweepResolution
+
+  /// Reads and resolves a sweep file; everything that is wrong comes at once.
+  init(path: String) throws {
+    let bytes = try Inputs.bytes(path)
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw InputError(path, expected: "UTF-8", found: "bytes that are none")
+    }
+    document = text
+    specification = try SweepSpecification(yaml: text, name: path, environment: Terminal.environment)
+    let resolver = SweepResolver(inspector: SweepFileInspection(), file: path, filesFolder: Settings.filesFolder)
+    resolution = try resolver.resolve(specification)
+  }
+
+  /// What the store takes.
+  func submission() throws -> SweepSubmission {
+    let sweep = resolution.sweep
+    let resolved = try sweep.canonicalJSON()
+    let model = sweep.model
+    return SweepSubmission(
+      digest: Digest(of: resolved), name: sweep.name, document: document, resolved: resolved,
+      priority: specification.priority, numericsVersion: sweep.numericsVersion,
+      inputs: resolution.inputs.keys.sorted().compactMap { resolution.inputs[$0] },
+      models: [
+        ModelRow(
+          digest: model.reference.digest, name: model.locator.split(separator: "/").last.map(String.init) ?? "",
+          locator: model.locator, architecture: try SweepFileInspection().architecture(at: Settings.path(of: model.locator)),
+          parameters: model.blockParameters + model.vocabulary * model.dimension, layers: model.layers,
+          width: model.dimension, vocabulary: model.vocabulary, weights: model.reference.weights,
+          template: model.reference.template.isEmpty ? "the model's own" : model.reference.template)
+      ],
+      behaviours: sweep.behaviours.map {
+        BehaviourRow(
+          name: $0.name, contrast: $0.contrast, vector: $0.vector, questions: $0.questions,
+          pairCount: $0.contrast == nil ? nil : $0.pairs,
+          questionCount: $0.questions == nil ? nil : $0.questionCount, read: $0.contrast == nil ? nil : $0.read)
+      })
+  }
+}
+
+/// What the environment says.
+enum Settings {
+  /// `STEERSCOPE_FILES`: the folder under which relative model and SAE locators lie.
+  static var filesFolder: String? { value("STEERSCOPE_FILES") }
+
+  /// Where a locator leads on this machine.
+  static func path(of locator: String) -> String {
+    locator.hasPrefix("/") ? locator : filesFolder.map { $0 + "/" + locator } ?? locator
+  }
+
+  /// `STEERSCOPE_DATABASE`, or a SQLite file in the working folder.
+  static func database() throws(InputError) -> StoreLocator {
+    guard let text = value("STEERSCOPE_DATABASE") else { return .standard }
+    return try StoreLocator(parsing: text)
+  }
+
+  /// A variable, or the content of the file that the same name with `_FILE` gives; nil where neither is set.
+  private static func value(_ name: String) -> String? {
+    let environment = Terminal.environment
+    if let value = environment[name], !value.isEmpty { return value }
+    guard let path = environment[name + "_FILE"], let data = FileManager.default.contents(atPath: path) else { return nil }
+    return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+  }
+
+  /// Where digests of large files are remembered between runs.
+  static var digestMemory: DigestMemory {
+    let environment = Terminal.environment
+    let cache = environment["XDG_CACHE_HOME"] ?? environment["HOME"].map { $0 + "/.cache" }
+    return DigestMemory(file: cache.map { $0 + "/steerscope/digests.json" }) { path throws(InputError) in
+      try ContentDigest.of(path: path)
+    }
+  }
+}
+
+/// Opening the store that the environment names.
+enum OpenStore {
+  /// The path of the SQLite file.
+  static func path() throws(InputError) -> String {
+    switch try Settings.database() {
+    case .sqlite(let path): return path
+    case .postgresql:
+      throw InputError(
+        "STEERSCOPE_DATABASE", expected: "sqlite:PATH", found: "a PostgreSQL server, which this build has no client for",
+        remedy: "use sqlite:steerscope.db")
+    }
+  }
+
+  /// The store; `creating` makes it where there is none.
+  static func open(creating: Bool = false) throws -> SQLiteStore { try SQLiteStore(path: try path(), creating: creating) }
+
+  /// A sweep by name, id or beginning of an id; without one, the newest.
+  static func sweep(_ text: String?, in store: any ResultStore) async throws -> SweepSummary {
+    if let text, let found = try await store.findSweep(text) { return found }
+    let sweeps = try await store.sweeps(in: nil)
+    if text == nil, let newest = sweeps.first { return newest }
+    let names = Array(Set(sweeps.map(\.name))).sorted().prefix(8).joined(separator: ", ")
+    throw InputError(
+      text.map { "sweep \"\($0)\"" } ?? "sweep", expected: "a sweep's name or id",
+      found: sweeps.isEmpty ? "no sweeps in the database" : "none of that name among \(names)")
+  }
+}

@@ -1,0 +1,226 @@
+import Diagnostics
+import Messaging
+import SweepRecords
+import Testing
+
+/// A queue that must keep the contract of `TaskQueue`, and the means to disturb it.
+struct QueueUnderTest: Sendable, CustomTestStringConvertible {
+  let testDescription: String
+  let make: @Sendable () async throws -> Instance
+
+  struct Instance: Sendable {
+    let queue: any TaskQueue
+    /// Cuts every connection.
+    let disconnect: @Sendable () async throws -> Void
+    /// Throws away what waits.
+    let purge: @Sendable () async throws -> Void
+    /// How many messages were rejected.
+    let deadLetterCount: @Sendable () async throws -> Int
+  }
+
+  static let all = [
+    QueueUnderTest(testDescription: "in process") {
+      let queue = InProcessQueue(capacity: 100)
+      return Instance(
+        queue: queue, disconnect: { queue.disconnect() }, purge: { queue.purge() },
+        deadLetterCount: { queue.deadLetterCount })
+    }
+  ]
+}
+
+private func message(_ number: Int, _ priority: SweepPriority = .normal) -> OutgoingMessage {
+  OutgoingMessage(id: "\(number):1", priority: priority, body: Array("body \(number)".utf8))
+}
+
+/// What every implementation of `TaskQueue` must do.
+@Suite(.timeLimit(.minutes(1)))
+struct TaskQueueConformanceTests {
+  @Test(arguments: QueueUnderTest.all)
+  func deliversWhatWasPublishedOnce(_ kind: QueueUnderTest) async throws {
+    let queue = try await kind.make().queue
+    #expect(await queue.publish((1...5).map { message($0) }) == Array(repeating: .confirmed, count: 5))
+    let consumer = try await queue.consume(as: "a", prefetch: 10)
+    var got: [Delivery] = []
+    while got.count < 5 { got += try await consumer.next(upTo: 3, waiting: true) }
+    #expect(got.map(\.id) == (1...5).map { "\($0):1" })
+    #expect(got.map { String(decoding: $0.body, as: UTF8.self) } == (1...5).map { "body \($0)" })
+    #expect(got.allSatisfy { !$0.redelivered && $0.priority == .normal })
+    await consumer.acknowledge(got.map(\.tag))
+    await consumer.close()
+    let second = try await queue.consume(as: "b", prefetch: 10)
+    #expect(try await second.next(upTo: 10, waiting: false).isEmpty)
+  }
+
+  @Test(arguments: QueueUnderTest.all)
+  func servesTheUrgentFirst(_ kind: QueueUnderTest) async throws {
+    let queue = try await kind.make().queue
+    _ = await queue.publish([message(1, .low), message(2, .normal), message(3, .high), message(4, .low)])
+    let consumer = try await queue.consume(as: "a", prefetch: 10)
+    var got: [Delivery] = []
+    while got.count < 4 { got += try await consumer.next(upTo: 10, waiting: true) }
+    #expect(got.map(\.id) == ["3:1", "2:1", "1:1", "4:1"])
+    #expect(got.map(\.priority) == [.high, .normal, .low, .low])
+  }
+
+  @Test(arguments: QueueUnderTest.all)
+  func holdsBackBeyondThePrefetch(_ kind: QueueUnderTest) async throws {
+    let queue = try await kind.make().queue
+    _ = await queue.publish((1...5).map { message($0) })
+    let consumer = try await queue.consume(as: "a", prefetch: 2)
+    var got: [Delivery] = []
+    while got.count < 2 { got += try await consumer.next(upTo: 10, waiting: true) }
+    #expect(got.count == 2)
+    #expect(try await consumer.next(upTo: 10, waiting: false).isEmpty)
+    await consumer.acknowledge([got[0].tag])
+    #expect(try await consumer.next(upTo: 10, waiting: true).map(\.id) == ["3:1"])
+  }
+
+  @Test(arguments: QueueUnderTest.all)
+  func givesBackWhatAClosedConsumerHeld(_ kind: QueueUnderTest) async throws {
+    let queue = try await kind.make().queue
+    _ = await queue.publish((1...3).map { message($0) })
+    let first = try await queue.consume(as: "a", prefetch: 3)
+    var held: [Delivery] = []
+    while held.count < 3 { held += try await first.next(upTo: 3, waiting: true) }
+    await first.acknowledge([held[1].tag])
+    await first.close()
+    await first.close()
+    await #expect(throws: QueueError.self) { try await first.next(upTo: 1, waiting: true) }
+    let second = try await queue.consume(as: "b", prefetch: 3)
+    var got: [Delivery] = []
+    while got.count < 2 { got += try await second.next(upTo: 3, waiting: true) }
+    #expect(got.map(\.id).sorted() == ["1:1", "3:1"])
+    #expect(got.allSatisfy { $0.redelivered })
+  }
+
+  @Test(arguments: QueueUnderTest.all)
+  func forgetsTagsOfALostConnection(_ kind: QueueUnderTest) async throws {
+    let instance = try await kind.make()
+    _ = await instance.queue.publish([message(1)])
+    let consumer = try await instance.queue.consume(as: "a", prefetch: 3)
+    let before = try #require(try await consumer.next(upTo: 1, waiting: true).first)
+    try await instance.disconnect()
+    await consumer.acknowledge([before.tag])
+    let after = try #require(try await consumer.next(upTo: 1, waiting: true).first)
+    #expect(after.id == "1:1" && after.redelivered && after.tag.epoch > before.tag.epoch)
+    await consumer.acknowledge([before.tag, after.tag, after.tag])
+    #expect(try await consumer.next(upTo: 1, waiting: false).isEmpty)
+  }
+
+  @Test(arguments: QueueUnderTest.all)
+  func stoppedConsumersGetNothingButMayAcknowledge(_ kind: QueueUnderTest) async throws {
+    let queue = try await kind.make().queue
+    _ = await queue.publish([message(1), message(2)])
+    let consumer = try await queue.consume(as: "a", prefetch: 5)
+    let held = try await consumer.next(upTo: 1, waiting: true)
+    await consumer.stop()
+    await consumer.stop()
+    #expect(try await consumer.next(upTo: 1, waiting: true).isEmpty)
+    await consumer.acknowledge(held.map(\.tag))
+    await consumer.close()
+    let second = try await queue.consume(as: "b", prefetch: 5)
+    #expect(try await second.next(upTo: 5, waiting: true).map(\.id) == ["2:1"])
+  }
+
+  @Test(arguments: QueueUnderTest.all)
+  func waitingEndsByPublishStopAndCancellation(_ kind: QueueUnderTest) async throws {
+    let queue = try await kind.make().queue
+    let consumer = try await queue.consume(as: "a", prefetch: 5)
+    async let first = consumer.next(upTo: 5, waiting: true)
+    _ = await queue.publish([message(1)])
+    #expect(try await first.map(\.id) == ["1:1"])
+
+    let cancelled = Task { try await consumer.next(upTo: 5, waiting: true) }
+    await Task.yield()
+    cancelled.cancel()
+    #expect(try await cancelled.value.isEmpty)
+
+    async let stopped = consumer.next(upTo: 5, waiting: true)
+    await Task.yield()
+    await consumer.stop()
+    #expect(try await stopped.isEmpty)
+  }
+
+  @Test(arguments: QueueUnderTest.all)
+  func rejectedMessagesAreDeadLetters(_ kind: QueueUnderTest) async throws {
+    let instance = try await kind.make()
+    _ = await instance.queue.publish([OutgoingMessage(id: "x", priority: .high, body: [0xff])])
+    let consumer = try await instance.queue.consume(as: "a", prefetch: 5)
+    let delivery = try #require(try await consumer.next(upTo: 1, waiting: true).first)
+    let letter = DeadLetter(.unreadable, InputError("task message", expected: "JSON", found: "garbage"))
+    await consumer.reject(delivery.tag, because: letter)
+    #expect(try await instance.deadLetterCount() == 1)
+    await consumer.close()
+    let second = try await instance.queue.consume(as: "b", prefetch: 5)
+    #expect(try await second.next(upTo: 5, waiting: false).isEmpty)
+  }
+
+  @Test(arguments: QueueUnderTest.all)
+  func survivesAPurge(_ kind: QueueUnderTest) async throws {
+    let instance = try await kind.make()
+    _ = await instance.queue.publish([message(1), message(2)])
+    let consumer = try await instance.queue.consume(as: "a", prefetch: 1)
+    let held = try await consumer.next(upTo: 1, waiting: true)
+    try await instance.purge()
+    await consumer.acknowledge(held.map(\.tag))
+    #expect(try await consumer.next(upTo: 1, waiting: false).isEmpty)
+    _ = await instance.queue.publish([message(3)])
+    #expect(try await consumer.next(upTo: 1, waiting: true).map(\.id) == ["3:1"])
+  }
+
+  @Test(arguments: QueueUnderTest.all)
+  func sharesAmongConsumersWithoutLossOrRepetition(_ kind: QueueUnderTest) async throws {
+    let queue = try await kind.make().queue
+    let consumers = [
+      try await queue.consume(as: "a", prefetch: 4), try await queue.consume(as: "b", prefetch: 4),
+      try await queue.consume(as: "c", prefetch: 4),
+    ]
+    let published = Task {
+      for number in 1...60 { _ = await queue.publish([message(number)]) }
+    }
+    let ids = try await withThrowingTaskGroup(of: [String].self) { group in
+      let (seen, counted) = AsyncStream.makeStream(of: Int.self)
+      for consumer in consumers {
+        group.addTask {
+          var ids: [String] = []
+          while true {
+            let got = try await consumer.next(upTo: 3, waiting: true)
+            guard !got.isEmpty else { return ids }
+            await consumer.acknowledge(got.map(\.tag))
+            ids += got.map(\.id)
+            counted.yield(got.count)
+          }
+        }
+      }
+      var total = 0
+      for await count in seen {
+        total += count
+        if total >= 60 { break }
+      }
+      for consumer in consumers { await consumer.stop() }
+      return try await group.reduce(into: []) { $0 += $1 }
+    }
+    await published.value
+    #expect(ids.sorted() == (1...60).map { "\($0):1" }.sorted())
+  }
+}
+
+@Suite struct InProcessQueueTests {
+  @Test func refusesWhatDoesNotFit() async throws {
+    let queue = InProcessQueue(capacity: 2)
+    let outcomes = await queue.publish([message(1), message(2), message(3), message(4, .high)])
+    #expect(outcomes == [.confirmed, .confirmed, .refused, .confirmed])
+    #expect(queue.counts == (3, 0))
+  }
+
+  @Test func droppedConsumersGiveBack() async throws {
+    let queue = InProcessQueue()
+    _ = await queue.publish([message(1)])
+    do {
+      let consumer = try await queue.consume(as: "a", prefetch: 1)
+      #expect(try await consumer.next(upTo: 1, waiting: true).count == 1)
+      #expect(queue.counts == (0, 1))
+    }
+    #expect(queue.counts == (1, 0))
+  }
+}
