@@ -33,7 +33,7 @@ extension SparseAutoencoder {
         encoder: decoder.transposed(), decoder: decoder, encoderBias: inner.elements.map { -$0 }, decoderBias: mean,
         thresholds: thresholds)
     }
-    let codes = try autoencoder(nil).encode(calibration, pool: pool)
-    return try autoencoder(Array(repeating: commonThreshold(of: codes, l0: l0), count: width))
+    let threshold = commonThreshold(of: try autoencoder(nil), on: calibration, l0: l0, pool: pool)
+    return try autoencoder(Array(repeating: threshold, count: width))
   }
 }

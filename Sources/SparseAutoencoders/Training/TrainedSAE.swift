@@ -39,21 +39,33 @@ extension SAETraining {
       let made = try autoencoder(.topK(settings.sparsity, rescalesByDecoderNorm: false), nil)
       return TrainedSAE(autoencoder: made, heldOut: made.statistics(on: activations, pool: pool), threshold: nil)
     case .batchTopK:
-      let codes = try autoencoder(.standard, nil).encode(activations, pool: pool)
-      let threshold = commonThreshold(of: codes, l0: Double(settings.sparsity))
+      let threshold = commonThreshold(
+        of: try autoencoder(.standard, nil), on: activations, l0: Double(settings.sparsity), pool: pool)
       let made = try autoencoder(.jumpReLU, Array(repeating: threshold, count: settings.width))
       return TrainedSAE(autoencoder: made, heldOut: made.statistics(on: activations, pool: pool), threshold: threshold)
     }
   }
 }
 
-/// The threshold above which `l0` entries a row are left on average; 0 where there are not that many.
-func commonThreshold(of codes: SparseRows, l0: Double) -> Float {
-  let values = codes.values.sorted(by: >)
-  let wanted = Int((l0 * Double(codes.rows)).rounded())
-  guard wanted < values.count else { return 0 }
-  guard wanted > 0 else { return values.first ?? 0 }
+/// The one threshold above which activations `[tokens, d]` have `l0` active features on average in an SAE without any; 0 where
+/// they have fewer anyway.
+func commonThreshold(
+  of autoencoder: SparseAutoencoder, on activations: Matrix, l0: Double, pool: ThreadPool
+) -> Float {
+  let wanted = Int((l0 * Double(activations.rows)).rounded())
+  // About half of all features are positive for every token: only the largest are kept on the way.
+  var largest: [Float] = []
+  for start in stride(from: 0, to: activations.rows, by: 1024) {
+    let block = activations.rows(start..<min(start + 1024, activations.rows))
+    largest.append(contentsOf: autoencoder.encode(block, pool: pool).values)
+    guard largest.count > 2 * (wanted + 1) else { continue }
+    largest.sort(by: >)
+    largest.removeLast(largest.count - (wanted + 1))
+  }
+  largest.sort(by: >)
+  guard wanted < largest.count else { return 0 }
+  guard wanted > 0 else { return largest[0] }
   // Active is what is strictly above: halfway between the last to be kept and the first to be dropped.
-  let middle = values[wanted - 1] / 2 + values[wanted] / 2
-  return middle < values[wanted - 1] ? middle : values[wanted]
+  let middle = largest[wanted - 1] / 2 + largest[wanted] / 2
+  return middle < largest[wanted - 1] ? middle : largest[wanted]
 }
