@@ -157,7 +157,7 @@ private struct SpecificationReader {
       widths: widths, sparsity: document.integer(values["sparsity"], "\(key).sparsity", in: 1...4096) ?? 32,
       steps: document.integer(values["steps"], "\(key).steps", in: 1...10_000_000) ?? 1500,
       batch: document.integer(values["batch"], "\(key).batch", in: 2...65_536) ?? 1024,
-      learningRate: document.positiveNumber(values["learning_rate"], "\(key).learning_rate") ?? 0.001,
+      learningRate: document.positiveNumber(values["learning_rate"], "\(key).learning_rate") ?? 0.002,
       architecture: document.choice(
         values["architecture"], "\(key).architecture", TrainingPlan.Architecture.self) ?? .batchTopK)
   }

@@ -27,7 +27,8 @@ struct DatabaseCommand: AsyncParsableCommand {
       let counts = try await store.counts()
       Terminal.result("database: \(store.path)\nschema version: \(try await store.schemaVersion())\n")
       Terminal.result("sweeps: \(counts.sweeps.values.reduce(0, +)), tasks: \(counts.tasks.values.reduce(0, +)), ")
-      Terminal.result("artifacts: \(counts.artifacts) (\(counts.artifactBytes) bytes), file: \(counts.databaseBytes) bytes\n")
+      Terminal.result(
+        "artifacts: \(counts.artifacts) (\(counts.artifactBytes) bytes), file: \(counts.databaseBytes) bytes\n")
     }
   }
 }

@@ -35,7 +35,8 @@ struct DecomposeCommand: AsyncParsableCommand {
     let autoencoder = try SparseAutoencoder(contentsOf: sae)
     let locator = try TensorLocator(vector)
     let values = try locator.vector(width: autoencoder.dimension)
-    let layer = layer ?? autoencoder.metadata.layer ?? locator.name.flatMap { $0.split(separator: ".").last.flatMap { Int($0) } }
+    let layer =
+      layer ?? autoencoder.metadata.layer ?? locator.name.flatMap { $0.split(separator: ".").last.flatMap { Int($0) } }
     let mean = try meanActivation.map { try TensorLocator($0).vector(width: autoencoder.dimension) }
     let reports = try DecompositionReport.make(
       autoencoder, vector: values, method: method, sparsities: try sparsities(),
@@ -45,7 +46,11 @@ struct DecomposeCommand: AsyncParsableCommand {
       pool: pool)
     switch format {
     case .json:
-      if reports.count == 1 { try JSONOutput.print(reports[0]) } else { try JSONOutput.print(Several(results: reports)) }
+      if reports.count == 1 {
+        try JSONOutput.print(reports[0])
+      } else {
+        try JSONOutput.print(Several(results: reports))
+      }
     case .csv, .table: for report in reports { Terminal.result(report.table) }
     }
   }
@@ -102,7 +107,8 @@ extension DecompositionReport {
       fit.joined(separator: ", "), shares.joined(separator: ", "), "feature\tcoefficient\tprojection\tin zero vector",
     ]
     for feature in features.prefix(20) {
-      lines.append("\(feature.index)\t\(feature.coefficient)\t\(feature.projection)\t\(feature.inZeroVector ? "yes" : "no")")
+      lines.append(
+        "\(feature.index)\t\(feature.coefficient)\t\(feature.projection)\t\(feature.inZeroVector ? "yes" : "no")")
     }
     if features.count > 20 { lines.append("... \(features.count - 20) more (--format json has all)") }
     return lines.joined(separator: "\n") + "\n"

@@ -21,7 +21,8 @@ struct DoctorCommand: AsyncParsableCommand {
     let memory = ProcessInfo.processInfo.physicalMemory >> 20
     line("memory", memory < 2048 ? "\(memory) MiB: the example needs 2 GiB" : nil, "\(memory) MiB")
     line("disk", diskProblem(), "room for results in the working folder")
-    line("files", filesProblem(), Settings.filesFolder ?? "STEERSCOPE_FILES is not set; paths are relative to sweep files")
+    line(
+      "files", filesProblem(), Settings.filesFolder ?? "STEERSCOPE_FILES is not set; paths are relative to sweep files")
     do {
       let path = try OpenStore.path()
       if FileManager.default.fileExists(atPath: path) {

@@ -11,7 +11,8 @@ internal import TensorFiles
 /// `evaluate`: does a vector steer?
 struct EvaluateCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "evaluate", abstract: "Steers the model with a vector: propensity per question and coefficient, slopes.")
+    commandName: "evaluate",
+    abstract: "Steers the model with a vector: propensity per question and coefficient, slopes.")
 
   @OptionGroup var options: ModelOptions
   @Option(help: "PATH[:NAME] of the vector.") var vector: String

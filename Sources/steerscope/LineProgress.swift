@@ -15,7 +15,12 @@ final class LineProgress: Sendable {
       return
     }
     let tenth = Int(10 * fraction)
-    if lastTenth.withLock({ last in last < tenth ? { last = tenth; return true }() : false }) {
+    if lastTenth.withLock({ last in
+      last < tenth
+        ? {
+          last = tenth; return true
+        }() : false
+    }) {
       Terminal.say("\(title): \(Int(100 * fraction)) %")
     }
   }

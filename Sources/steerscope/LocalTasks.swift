@@ -23,7 +23,8 @@ struct LocalTasks {
       }
       let work = try TaskWork(canonicalJSON: task.work)
       let progress = LineProgress(task.title)
-      let result = try executor.execute(work, inputs: try inputs(of: work), monitor: ProgressMonitor(progress: progress))
+      let result = try executor.execute(
+        work, inputs: try inputs(of: work), monitor: ProgressMonitor(progress: progress))
       progress.finish()
       for artifact in result.artifacts {
         try AtomicFile.write(artifact.bytes, to: path(of: task.key, artifact.name))

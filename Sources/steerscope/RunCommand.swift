@@ -7,8 +7,8 @@ internal import Kernels
 internal import Orchestration
 internal import Reporting
 internal import Storage
-internal import SweepRecords
 internal import SweepPlanning
+internal import SweepRecords
 internal import Synchronization
 
 /// `run`: a whole sweep on this machine, without any server.

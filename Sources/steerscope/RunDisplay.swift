@@ -28,7 +28,8 @@ final class RunDisplay: Sendable {
         let lines = ProgressBar.lines(shown, width: Terminal.width, color: Terminal.hasColour)
         FileHandle.standardError.write(Data(ProgressBar.redraw(lines, over: state.drawn.count).utf8))
         state.drawn = lines
-      } else if elapsed - state.lastPlain >= 10 || (progress.done != state.lastDone && progress.done == progress.total) {
+      } else if elapsed - state.lastPlain >= 10 || (progress.done != state.lastDone && progress.done == progress.total)
+      {
         Terminal.say(ProgressBar.plainLine(shown))
         state.lastPlain = elapsed
         state.lastDone = progress.done

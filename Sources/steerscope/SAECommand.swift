@@ -1,9 +1,9 @@
-internal import Reporting
 internal import ArgumentParser
 internal import Diagnostics
 internal import Experiments
 internal import Foundation
 internal import Kernels
+internal import Reporting
 internal import SparseAutoencoders
 internal import Steering
 internal import SweepPlanning
@@ -58,13 +58,15 @@ struct SAECommand: AsyncParsableCommand {
       }
       guard format == .table else { return try JSONOutput.print(output) }
       for child in Mirror(reflecting: output).children {
-        guard let value = Mirror(reflecting: child.value).displayStyle == .optional
-          ? Mirror(reflecting: child.value).children.first?.value : child.value
+        guard
+          let value = Mirror(reflecting: child.value).displayStyle == .optional
+            ? Mirror(reflecting: child.value).children.first?.value : child.value
         else { continue }
         Terminal.result("\(child.label ?? ""): \(value)\n")
       }
       if let claimed = metadata.claimedL0, let l0 = output.l0, l0 < claimed / 2 || l0 > claimed * 2 {
-        Terminal.say("the measured L0 of \(l0) is far from the claimed \(claimed): other activations than it was trained on?")
+        Terminal.say(
+          "the measured L0 of \(l0) is far from the claimed \(claimed): other activations than it was trained on?")
       }
     }
   }
@@ -94,7 +96,7 @@ struct SAECommand: AsyncParsableCommand {
     @Option(help: "Active features per token.") var sparsity = 32
     @Option(help: "Training steps.") var steps = 1500
     @Option(help: "Tokens per step.") var batch = 1024
-    @Option(help: "Adam's learning rate.") var learningRate = 0.001
+    @Option(help: "Adam's learning rate.") var learningRate = 0.002
     @Option(help: "topk or batchtopk.") var architecture = "batchtopk"
     @Option(help: "Text to train on.") var text: String?
     @Option(help: "Tokens of it.") var tokens = 100_000

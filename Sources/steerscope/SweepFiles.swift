@@ -35,7 +35,8 @@ struct SweepFiles {
       models: [
         ModelRow(
           digest: model.reference.digest, name: model.locator.split(separator: "/").last.map(String.init) ?? "",
-          locator: model.locator, architecture: try SweepFileInspection().architecture(at: Settings.path(of: model.locator)),
+          locator: model.locator,
+          architecture: try SweepFileInspection().architecture(at: Settings.path(of: model.locator)),
           parameters: model.blockParameters + model.vocabulary * model.dimension, layers: model.layers,
           width: model.dimension, vocabulary: model.vocabulary, weights: model.reference.weights,
           template: model.reference.template.isEmpty ? "the model's own" : model.reference.template)
@@ -69,7 +70,9 @@ enum Settings {
   private static func value(_ name: String) -> String? {
     let environment = Terminal.environment
     if let value = environment[name], !value.isEmpty { return value }
-    guard let path = environment[name + "_FILE"], let data = FileManager.default.contents(atPath: path) else { return nil }
+    guard let path = environment[name + "_FILE"], let data = FileManager.default.contents(atPath: path) else {
+      return nil
+    }
     return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
   }
 
@@ -91,13 +94,16 @@ enum OpenStore {
     case .sqlite(let path): return path
     case .postgresql:
       throw InputError(
-        "STEERSCOPE_DATABASE", expected: "sqlite:PATH", found: "a PostgreSQL server, which this build has no client for",
+        "STEERSCOPE_DATABASE", expected: "sqlite:PATH",
+        found: "a PostgreSQL server, which this build has no client for",
         remedy: "use sqlite:steerscope.db")
     }
   }
 
   /// The store; `creating` makes it where there is none.
-  static func open(creating: Bool = false) throws -> SQLiteStore { try SQLiteStore(path: try path(), creating: creating) }
+  static func open(creating: Bool = false) throws -> SQLiteStore {
+    try SQLiteStore(path: try path(), creating: creating)
+  }
 
   /// A sweep by name, id or beginning of an id; without one, the newest.
   static func sweep(_ text: String?, in store: any ResultStore) async throws -> SweepSummary {
