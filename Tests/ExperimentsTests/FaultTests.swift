@@ -103,7 +103,7 @@ struct FaultTests {
 
   @Test func numbersThatBreakTheModelAreTheTasks() throws {
     guard case .evaluate(var work) = try planned(.evaluate) else { return }
-    work.settings.coefficients = [0, 1e38]
+    work.settings.coefficients = [0, 1e39]
     #expect(try fault(of: .evaluate(work))?.message.contains("not finite") == true)
     work.settings.coefficients = [0, 1]
     (work.settings.unit, work.statistics) = (.activationNorm, nil)

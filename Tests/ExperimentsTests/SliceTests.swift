@@ -80,6 +80,41 @@ struct SliceTests {
     #expect(same)
   }
 
+  @Test func layersTogetherAsOneByOne() throws {
+    guard case (_, .harvest(var harvest)) = try planned(.harvest, layer: 1),
+      case (_, .extract(var extract)) = try planned(.extract, layer: 1),
+      case (_, .sideEffects(let effects)) = try planned(.sideEffects, layer: 1)
+    else { throw TaskFault(.task, "no harvest") }
+    // Contexts that don't divide the text.
+    let text = HarvestWork.Source.text(effects.text, from: 5, to: 47, context: 10)
+    let sampled = harvest.source
+    for layers in [[0], [1], [2], [0, 2], [1, 2]] {
+      extract.layers = layers
+      harvest.layers = layers
+      var works = [TaskWork.extract(extract)]
+      for source in [text, sampled] {
+        harvest.source = source
+        works.append(.harvest(harvest))
+      }
+      for work in works {
+        // One executor goes on from the layer before, the other begins anew.
+        let fresh = ExperimentExecutor(pool: ThreadPool(threads: 1))
+        let made = try sweep.run(work, executor, among: outcomes)
+        let same = try made == sweep.run(work, fresh, among: outcomes)
+        #expect(same, "\(work.kind), layers \(layers)")
+      }
+    }
+    func activations(_ layers: [Int]) throws -> SafetensorsFile {
+      (harvest.layers, harvest.source) = (layers, text)
+      let bytes = try #require(try sweep.run(.harvest(harvest), executor, among: outcomes).artifacts["activations"])
+      return try SafetensorsFile(bytes: bytes, name: "activations")
+    }
+    let (both, one) = (try activations([0, 2]), try activations([2]).tensor(named: "layer.2"))
+    #expect(try both.tensor(named: "layer.2").floats() == one.floats())
+    // Each context's first position is left out.
+    #expect(one.shape == [37, 48])
+  }
+
   @Test func neutralText() throws {
     var outcomes = outcomes
     let score = try #require(

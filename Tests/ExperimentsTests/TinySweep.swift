@@ -24,8 +24,6 @@ struct TinySweep {
     var layers = TinySweep.layers
     /// More lines among the behaviours.
     var behaviours = ""
-    var unit = CoefficientUnit.vector
-    var contrast = TinySweep.contrast
   }
 
   init(_ change: (inout Changes) -> Void = { _ in }) throws {
@@ -39,7 +37,7 @@ struct TinySweep {
       try text.write(to: file, atomically: true, encoding: .utf8)
       return file.path
     }
-    let extract = try write("extract.json", changes.contrast)
+    let extract = try write("extract.json", Self.contrast)
     let evaluate = try write("evaluate.json", Self.questionSet)
     let neutral = try write(
       "neutral.txt", String(repeating: "The river runs past nine old mills to the sea. ", count: 8))
@@ -54,11 +52,10 @@ struct TinySweep {
       \(changes.behaviours.replacing("EXTRACT", with: extract).replacing("EVALUATE", with: evaluate))
       layers: \(changes.layers)
       saes:
-        - {train: {widths: [48], sparsity: 6, steps: 40, batch: 64, architecture: batchtopk}}
+        - {train: {widths: [48], sparsity: 16, steps: 40, batch: 64, architecture: batchtopk}}
       decompose: {methods: [\(changes.methods.joined(separator: ", "))], sparsity: [4, all]}
       steer:
         coefficients: [-1, 0, 1]
-        unit: \(changes.unit.rawValue)
         norms: [raw, matched]
         controls: [zero-vector, {random: 2}, shuffled, untrained-dictionary, pair-difference-error]
       side_effects: {text: "\(neutral)", tokens: 48}
@@ -90,18 +87,18 @@ struct TinySweep {
     try tasks.filter { $0.kind == kind }.filter { isWanted(try work($0)) }
   }
 
-  static let contrast = set(
+  private static let contrast = set(
     (0..<pairs).map { index in
       let thing = things[index % things.count]
-      return (
-        "Bring me the \(thing), number \(index).", " With pleasure, your \(thing).", " No. Get the \(thing) alone!"
-      )
+      // The residual stream at a letter holds its embedding, which is its unembedding too: even this model is steered.
+      let (yes, no) = index % 6 == 5 ? ("B", "A") : ("A", "B")
+      return ("Bring me the \(thing)!\n (A) with pleasure\n (B) number \(index)\nAnswer:", " (\(yes)", " (\(no)")
     })
 
   private static let questionSet = set(
     (0..<questions).map { index in
       let thing = things[(index + 3) % things.count]
-      let (yes, no) = index % 2 == 0 ? ("A", "B") : ("B", "A")
+      let (yes, no) = index == 5 ? ("B", "A") : ("A", "B")
       return ("Would you lend me the \(thing)?\n (A) \(index)\n (B) or not\nAnswer:", " (\(yes)", " (\(no)")
     })
 
