@@ -114,7 +114,7 @@ import Testing
 
   @Test func progressRisesToOneAndCanStop() throws {
     let golden = try GoldenModel("llama-tied")
-    let propensity = Propensity(model: golden.model, layer: 1, positions: .scored, score: .sum, rowLimit: 20, batch: 2)
+    let propensity = Propensity(model: golden.model, layer: 1, positions: .scored, score: .sum, rowLimit: 8, batch: 2)
     var shares: [Double] = []
     _ = try propensity.evaluate(golden.pairs, directions: golden.directions(2), coefficients: [0, 1]) {
       shares.append($0)
