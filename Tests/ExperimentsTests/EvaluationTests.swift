@@ -137,7 +137,7 @@ struct EvaluationTests {
     #expect(vectors[0] != vectors[1] && vectors[1] != vectors[2])
   }
 
-  @Test func matchedVariantsDifferOnlyInLength() throws {
+  @Test func everyVariantIsScored() throws {
     let scores = outcomes.values.flatMap { $0.rows(of: .steerabilityScore) }
     let variants = Set(scores.compactMap { $0.cells["variant"]?.line })
     #expect(
