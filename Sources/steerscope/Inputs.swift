@@ -57,7 +57,7 @@ enum Outputs {
     guard !isDirectory(path) else {
       throw InputError("\(flag) \(path)", expected: "a file to write", found: "a directory")
     }
-    try check(folder: (path as NSString).deletingLastPathComponent, subject: "\(flag) \(path)")
+    try check(folder: folder(of: path), subject: "\(flag) \(path)")
   }
 
   /// Throws where no directory can be made or filled at `path`.
@@ -66,7 +66,7 @@ enum Outputs {
     let subject = "\(flag) \(path)"
     var place = path
     while !FileManager.default.fileExists(atPath: place), !place.isEmpty, place != "/" {
-      place = (place as NSString).deletingLastPathComponent
+      place = folder(of: place)
     }
     guard place.isEmpty || isDirectory(place) else {
       throw InputError(subject, expected: "a directory to write", found: "a file at \(place)", remedy: "name another")
@@ -84,6 +84,13 @@ enum Outputs {
         subject, expected: "a folder that may be written", found: "\(folder): \(String(cString: strerror(errno)))",
         remedy: "name another")
     }
+  }
+
+  /// What stands before the last slash: "" for a name alone. (Foundation's own crashes on names of one letter.)
+  private static func folder(of path: String) -> String {
+    let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+    guard let slash = trimmed.lastIndex(of: "/") else { return "" }
+    return slash == trimmed.startIndex ? "/" : String(trimmed[..<slash])
   }
 
   private static func isDirectory(_ path: String) -> Bool {
