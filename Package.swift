@@ -85,6 +85,12 @@ let package = Package(
 
     tests(
       "Decomposition", ["Decomposition", "Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords", "TensorFiles"]),
+    tests(
+      "Experiments",
+      [
+        "Diagnostics", "Experiments", "Kernels", "LanguageModels", "Orchestration", "Reporting", "SparseAutoencoders",
+        "Steering", "Storage", "SweepPlanning", "SweepRecords", "TensorFiles", "Tokenization", "steerscope",
+      ]),
     tests("Kernels", ["Kernels"]),
     tests("LanguageModels", ["Diagnostics", "Kernels", "LanguageModels", "TensorFiles"]),
     tests("Messaging", ["Diagnostics", "Messaging", "SweepRecords"]),

@@ -8,7 +8,7 @@ internal import TensorFiles
 /// From contrast pairs to steering vectors and their controls.
 extension TaskRun {
   func extract(_ work: ExtractWork) throws -> TaskResult {
-    let prompted = try executor.model(work.model, inputs: inputs)
+    let prompted = try model(work.model, layers: work.layers)
     let contrast = try ContrastSet(json: try bytes(work.contrast), name: "contrast set")
     let pairs = try contrast.tokenized(
       work.from..<work.to, template: prompted.template, tokenizer: prompted.tokenizer)
