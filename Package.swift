@@ -101,6 +101,8 @@ let package = Package(
     tests(
       "Steering",
       ["Diagnostics", "Kernels", "LanguageModels", "Steering", "SweepRecords", "TensorFiles", "Tokenization"]),
+    // Spawns the program, which the dependency has built beside the tests.
+    tests("Steerscope", ["steerscope", "TensorFiles"]),
     tests("Storage", ["Diagnostics", "Schemas", "Storage", "SweepRecords"]),
     tests("SweepPlanning", ["Diagnostics", "SweepPlanning", "SweepRecords"]),
     tests("TensorFiles", ["CZlib", "Diagnostics", "Kernels", "TensorFiles"]),
