@@ -16,7 +16,8 @@ struct ExtractCommand: AsyncParsableCommand {
 
   @OptionGroup var options: ModelOptions
   @Option(help: "Contrast pairs: JSON list or lines.") var contrast: String
-  @Option(parsing: .unconditional, help: "Layers (0-based outputs of blocks): 14, 12,15, 0-25 or all.") var layers: String
+  @Option(parsing: .unconditional, help: "Layers (0-based outputs of blocks): 14, 12,15, 0-25 or all.") var layers:
+    String
   @Option(help: "The .safetensors file to write.") var output: String
   @Option(help: "first-difference or answer-mean; letters are read at the letter unless said.") var read: String?
   @Option(help: "raw, chatml, gemma, llama2, llama3 or a file with {prompt}; the model's own unless said.")
@@ -39,14 +40,17 @@ struct ExtractCommand: AsyncParsableCommand {
     let (set, pairs) = try Inputs.pairs(contrast, limit: limit, for: prompted)
     let count = pairs.count
     let progress = LineProgress("extracting \(count) pairs")
-    let extraction = Extraction(model: prompted.model, layers: layers, read: reading ?? set.defaultRead)
+    let extraction = Extraction(
+      model: prompted.model, layers: layers, read: reading ?? set.defaultRead,
+      keepsTokens: activations != nil)
     let found = try extraction.activations(of: pairs) { done in
       progress.show(Double(done) / Double(count))
       return true
     }
     progress.finish()
     try write(found, layers: layers, pairs: count, read: reading ?? set.defaultRead, pool: prompted.model.pool)
-    Terminal.say("wrote vectors of layer \(layers.map(String.init).joined(separator: ", ")) from \(count) pairs to \(output)")
+    Terminal.say(
+      "wrote vectors of layer \(layers.map(String.init).joined(separator: ", ")) from \(count) pairs to \(output)")
   }
 
   private func write(
@@ -68,6 +72,14 @@ struct ExtractCommand: AsyncParsableCommand {
       }
       try pairWriter.add("positive.\(layer)", shape: [positive.rows, positive.columns], floats: positive.elements)
       try pairWriter.add("negative.\(layer)", shape: [negative.rows, negative.columns], floats: negative.elements)
+      for (name, tokens) in [("positive", found.positiveTokens), ("negative", found.negativeTokens)] {
+        guard let tokens = tokens[layer] else { continue }
+        try pairWriter.add("\(name)-tokens.\(layer)", shape: [tokens.rows, tokens.columns], floats: tokens.elements)
+      }
+    }
+    for (name, counts) in [("positive", found.positiveCounts), ("negative", found.negativeCounts)] where !counts.isEmpty
+    {
+      try pairWriter.add("\(name)-counts", shape: [counts.count], integers: counts)
     }
     if let activations { try pairWriter.write(to: activations) }
     var writer = SafetensorsWriter(metadata: metadata)

@@ -53,7 +53,8 @@ import Testing
       var done = 0
       for delay in [300, 500, 700, 900] {
         let run = try program.start(
-          ["run", "sweep.yaml", "--threads", "1"], environment: ["STEERSCOPE_DATABASE": "sqlite:killed.db"], name: "run")
+          ["run", "sweep.yaml", "--threads", "1"], environment: ["STEERSCOPE_DATABASE": "sqlite:killed.db"], name: "run"
+        )
         try await Task.sleep(for: .milliseconds(delay))
         if run.isRunning {
           kill(run.processIdentifier, SIGKILL)
@@ -116,7 +117,8 @@ import Testing
       let export = try program("export", "tiny", "-o", "out")
       #expect(export.status == 0 && program.exists("out/steering_curve.csv"), "\(export.words)")
       let vectors = try FileManager.default.contentsOfDirectory(atPath: program.path("out/vectors"))
-      #expect(try vectors.filter { try !Tensors(program.path("out/vectors/" + $0)).names.isEmpty }.count == vectors.count)
+      #expect(
+        try vectors.filter { try !Tensors(program.path("out/vectors/" + $0)).names.isEmpty }.count == vectors.count)
       #expect(try program("retry", "tiny").status == 0)
       #expect(try program("watch", "tiny").status == 0)
       #expect(try program("delete", "tiny").status == 0)
