@@ -11,9 +11,12 @@ struct ActivationsCommand: AsyncParsableCommand {
     commandName: "activations", abstract: "Writes the residual stream of a prompt, layer.L of shape [tokens, d].")
 
   @OptionGroup var options: ModelOptions
-  @Option(parsing: .unconditional, help: "The prompt, taken literally; special tokens spelled in it are parsed as such.") var prompt: String
+  @Option(
+    parsing: .unconditional, help: "The prompt, taken literally; special tokens spelled in it are parsed as such.")
+  var prompt: String
   @OptionGroup var text: TextOptions
-  @Option(parsing: .unconditional, help: "Layers (0-based outputs of blocks): 14, 12,15, 0-25 or all.") var layers: String
+  @Option(parsing: .unconditional, help: "Layers (0-based outputs of blocks): 14, 12,15, 0-25 or all.") var layers:
+    String
   @Option(help: "The .safetensors file to write.") var output: String
 
   func run() async throws {

@@ -15,16 +15,21 @@ struct DecomposeCommand: AsyncParsableCommand {
 
   @Option(help: "A Gemma Scope params.npz or a SAELens directory.") var sae: String
   @Option(help: "PATH[:NAME] of the vector.") var vector: String
-  @Option(help: ArgumentHelp("One of \(DecompositionMethod.allCases.map(\.rawValue).joined(separator: ", ")).",
+  @Option(
+    help: ArgumentHelp(
+      "One of \(DecompositionMethod.allCases.map(\.rawValue).joined(separator: ", ")).",
       valueName: "method"))
   var method: String
-  @Option(parsing: .unconditional, help: "Atoms: 32, or several as 8,16,32; all keeps a whole code.") var sparsity: String?
+  @Option(parsing: .unconditional, help: "Atoms: 32, or several as 8,16,32; all keeps a whole code.") var sparsity:
+    String?
   @Option(parsing: .unconditional, help: "Decompose c times the vector: -2,-1,1 or -2:2:0.5.") var coefficients = "1"
-  @Option(parsing: .unconditional, help: "The layer's median activation norm, for encode-scaled.") var activationNorm: Double?
+  @Option(parsing: .unconditional, help: "The layer's median activation norm, for encode-scaled.") var activationNorm:
+    Double?
   @Option(help: "PATH[:NAME] of the layer's mean activation, for encode-anchored.") var meanActivation: String?
   @Option(parsing: .unconditional, help: "The amplitude a of encode-anchored.") var amplitude = 1.0
   @Option(help: "A file of `extract --activations`, for pair-difference.") var pairs: String?
-  @Option(parsing: .unconditional, help: "The layer, where neither the SAE nor the vector's name says it.") var layer: Int?
+  @Option(parsing: .unconditional, help: "The layer, where neither the SAE nor the vector's name says it.") var layer:
+    Int?
   @Flag(help: "Print the reconstruction [d] too.") var reconstruction = false
   @OptionGroup var threads: ThreadOptions
   @Option(help: "table, json or csv.") var format = OutputFormat.table
@@ -67,7 +72,8 @@ struct DecomposeCommand: AsyncParsableCommand {
       } else if let k = Int(part), (1...width).contains(k) {
         list.append(.atoms(k))
       } else {
-        throw InputError("--sparsity", expected: "numbers of atoms from 1 to the SAE's \(width), or all", found: "\"\(part)\"")
+        throw InputError(
+          "--sparsity", expected: "numbers of atoms from 1 to the SAE's \(width), or all", found: "\"\(part)\"")
       }
     }
     return list

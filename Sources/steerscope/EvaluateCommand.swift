@@ -22,7 +22,8 @@ struct EvaluateCommand: AsyncParsableCommand {
   @Option(help: "Which positions are steered: scored, last or all.") var positions = "scored"
   @Option(help: "How an answer's tokens make its score: per-token or sum.") var score = "per-token"
   @Option(help: "What a coefficient of 1 is: vector or activation-norm.") var unit = "vector"
-  @Option(parsing: .unconditional, help: "The layer's median activation norm, for --unit activation-norm.") var activationNorm: Double?
+  @Option(parsing: .unconditional, help: "The layer's median activation norm, for --unit activation-norm.")
+  var activationNorm: Double?
   @Option(help: "raw, chatml, gemma, llama2, llama3 or a file with {prompt}; the model's own unless said.")
   var prompt: String?
   @Option(parsing: .unconditional, help: "At most so many questions, from the front.") var limit: Int?

@@ -16,7 +16,8 @@ struct ExtractCommand: AsyncParsableCommand {
 
   @OptionGroup var options: ModelOptions
   @Option(help: "Contrast pairs: JSON list or lines.") var contrast: String
-  @Option(parsing: .unconditional, help: "Layers (0-based outputs of blocks): 14, 12,15, 0-25 or all.") var layers: String
+  @Option(parsing: .unconditional, help: "Layers (0-based outputs of blocks): 14, 12,15, 0-25 or all.") var layers:
+    String
   @Option(help: "The .safetensors file to write.") var output: String
   @Option(help: "first-difference or answer-mean; letters are read at the letter unless said.") var read: String?
   @Option(help: "raw, chatml, gemma, llama2, llama3 or a file with {prompt}; the model's own unless said.")
@@ -46,7 +47,8 @@ struct ExtractCommand: AsyncParsableCommand {
     }
     progress.finish()
     try write(found, layers: layers, pairs: count, read: reading ?? set.defaultRead, pool: prompted.model.pool)
-    Terminal.say("wrote vectors of layer \(layers.map(String.init).joined(separator: ", ")) from \(count) pairs to \(output)")
+    Terminal.say(
+      "wrote vectors of layer \(layers.map(String.init).joined(separator: ", ")) from \(count) pairs to \(output)")
   }
 
   private func write(

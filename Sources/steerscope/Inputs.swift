@@ -18,7 +18,8 @@ enum Inputs {
         found: isDirectory.boolValue ? "a directory" : path.isEmpty ? "an empty name" : "no such file")
     }
     guard let data = FileManager.default.contents(atPath: path) else {
-      throw InputError(path, expected: "a readable file", found: "one that can't be read", remedy: "check its permissions")
+      throw InputError(
+        path, expected: "a readable file", found: "one that can't be read", remedy: "check its permissions")
     }
     return [UInt8](data)
   }
@@ -77,7 +78,8 @@ enum Outputs {
   private static func check(folder: String, subject: String) throws(InputError) {
     let folder = folder.isEmpty ? "." : folder
     guard isDirectory(folder) else {
-      throw InputError(subject, expected: "a folder \(folder) to write in", found: "none", remedy: "make it, or name another")
+      throw InputError(
+        subject, expected: "a folder \(folder) to write in", found: "none", remedy: "make it, or name another")
     }
     guard access(folder, W_OK) == 0 else {
       throw InputError(

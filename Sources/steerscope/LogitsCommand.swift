@@ -14,7 +14,9 @@ struct LogitsCommand: AsyncParsableCommand {
     commandName: "logits", abstract: "Prints the logits of the token after a prompt, steered if asked.")
 
   @OptionGroup var options: ModelOptions
-  @Option(parsing: .unconditional, help: "The prompt, taken literally; special tokens spelled in it are parsed as such.") var prompt: String
+  @Option(
+    parsing: .unconditional, help: "The prompt, taken literally; special tokens spelled in it are parsed as such.")
+  var prompt: String
   @OptionGroup var text: TextOptions
   @Option(parsing: .unconditional, help: "How many of the largest to print.") var top = 10
   @Option(parsing: .unconditional, help: "Print the logits of these token ids instead.") var tokens: String?

@@ -90,7 +90,8 @@ struct SAECommand: AsyncParsableCommand {
     @Option(help: "topk or batchtopk.") var architecture = "batchtopk"
     @Option(help: "Text to train on.") var text: String?
     @Option(parsing: .unconditional, help: "Tokens of it.") var tokens = 100_000
-    @Option(parsing: .unconditional, help: "Instead of a text: so many tokens that the model writes itself.") var sample: Int?
+    @Option(parsing: .unconditional, help: "Instead of a text: so many tokens that the model writes itself.")
+    var sample: Int?
     @Option(help: "raw, chatml, gemma, llama2, llama3 or a file with {prompt}; the model's own unless said.")
     var prompt: String?
     @Option(parsing: .unconditional, help: "The seed of all that is drawn.") var seed: UInt64 = 0

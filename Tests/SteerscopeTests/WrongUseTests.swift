@@ -56,8 +56,10 @@ import Testing
     (["decompose", "--sae", sae, "--vector", vector, "--method", "encode"], "16"),
     (["decompose", "--sae", "none", "--vector", vector, "--method", "encode"], "none"),
     (["sae", "info", "."], "cfg.json"), (["sae", "convert", sae, "--output", ""], "--output"),
-    (["status"], "steerscope.db"), (["query", "SELECT 1"], "steerscope.db"), (["watch", "x", "--interval", "nan"], "nan"),
-    (["run", "none.yaml"], "none.yaml"), (["plan", "."], "a directory"), (["report", "x", "-o", "no/x.html"], "no/x.html"),
+    (["status"], "steerscope.db"), (["query", "SELECT 1"], "steerscope.db"),
+    (["watch", "x", "--interval", "nan"], "nan"),
+    (["run", "none.yaml"], "none.yaml"), (["plan", "."], "a directory"),
+    (["report", "x", "-o", "no/x.html"], "no/x.html"),
   ]
 
   @Test(arguments: calls) func oneLineAndStatusTwo(arguments: [String], words: String) async throws {
@@ -96,9 +98,12 @@ import Testing
     try await Program.inFolder { program in
       let long = String(repeating: "word ", count: 300)
       for (text, words) in [
-        ("", "pairs"), ("[]", "pairs"), ("[{", "questions.json"), ("[{\"prompt\": \"a\", \"positive\": \"b\"}]", "negative"),
+        ("", "pairs"), ("[]", "pairs"), ("[{", "questions.json"),
+        ("[{\"prompt\": \"a\", \"positive\": \"b\"}]", "negative"),
         ("[{\"prompt\": \"a\", \"positive\": \"b\", \"negative\": \"b\"}]", "different"),
-        ("[{\"prompt\": \"\(long)\", \"positive\": \"b\", \"negative\": \"c\"}]", "item 0: expected at most 256 tokens"),
+        (
+          "[{\"prompt\": \"\(long)\", \"positive\": \"b\", \"negative\": \"c\"}]", "item 0: expected at most 256 tokens"
+        ),
       ] {
         try program.write(text, to: "questions.json")
         for call in [
