@@ -118,7 +118,11 @@ import Testing
       #expect(vectors.names == ["layer.0", "mean.0", "layer.2", "mean.2"])
       #expect(vectors.metadata["pairs"] == "9" && vectors.metadata["activation_norm_p50.2"].flatMap(Double.init) != nil)
       let activations = try Tensors(program.path("a.safetensors"))
-      #expect(activations.names == ["positive.0", "negative.0", "positive.2", "negative.2"])
+      // One activation a pair, and the answers' tokens behind it.
+      let sides = ["positive", "negative"].flatMap {
+        ["\($0).0", "\($0).2", "\($0)-tokens.0", "\($0)-tokens.2", "\($0)-counts"]
+      }
+      #expect(activations.names == Set(sides))
       #expect(try activations.shape("positive.2") == [9, 48])
       // The vector is the mean of the differences.
       let (plus, minus) = (try activations.floats("positive.2"), try activations.floats("negative.2"))
