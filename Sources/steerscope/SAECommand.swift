@@ -100,6 +100,7 @@ struct SAECommand: AsyncParsableCommand {
     @OptionGroup var threads: ThreadOptions
 
     func run() async throws {
+      try checkNumbers()
       try Outputs.check(directory: output)
       let folder = FileManager.default.currentDirectoryPath
       let specification = SweepSpecification(
@@ -108,7 +109,18 @@ struct SAECommand: AsyncParsableCommand {
           plan: try choice(architecture, flag: "--architecture", TrainingPlan.Architecture.self)),
         model: model, prompt: prompt, activations: try activations(), layer: layer, seed: seed)
       let resolver = SweepResolver(inspector: SweepFileInspection(), file: folder + "/sae train", filesFolder: nil)
-      let resolution = try resolver.resolve(specification)
+      let resolution: SweepResolution
+      do {
+        resolution = try resolver.resolve(specification)
+      } catch {
+        // The flags stand for a sweep file that there isn't.
+        throw InputErrors(
+          error.errors.map {
+            var error = $0
+            error.subject = error.subject.replacing(folder + "/sae train:0: ", with: "sae train: ")
+            return error
+          })
+      }
       let tasks = try SweepPlan(resolution.sweep).chunk(from: 0, limit: .max).tasks
       let local = LocalTasks(
         folder: output + ".partial", inputs: resolution.inputs,
@@ -119,6 +131,24 @@ struct SAECommand: AsyncParsableCommand {
       try trained.save(toDirectory: output)
       try local.remove()
       Terminal.say("wrote \(output)")
+    }
+
+    /// The same bounds that a sweep file has.
+    private func checkNumbers() throws(InputError) {
+      let bounds: [(flag: String, value: Int, range: ClosedRange<Int>)] = [
+        ("--width", width, 2...1_048_576), ("--sparsity", sparsity, 1...max(width, 1)),
+        ("--steps", steps, 1...10_000_000), ("--batch", batch, 1...1_048_576),
+        ("--tokens", tokens, 256...1_000_000_000),
+        ("--sample", sample ?? 256, 256...1_000_000_000),
+      ]
+      if let wrong = bounds.first(where: { !$0.range.contains($0.value) }) {
+        throw InputError(
+          wrong.flag, expected: "a whole number from \(wrong.range.lowerBound) to \(wrong.range.upperBound)",
+          found: "\(wrong.value)")
+      }
+      guard learningRate > 0, learningRate <= 1 else {
+        throw InputError("--learning-rate", expected: "a number above 0, at most 1", found: "\(learningRate)")
+      }
     }
 
     private func activations() throws(InputError) -> SweepSpecification.Activations {

@@ -74,6 +74,30 @@ import Testing
     }
   }
 
+  @Test func trainingThatCannotBe() async throws {
+    try await Program.inFolder { program in
+      for (flag, value) in [
+        ("--width", "0"), ("--width", "-3"), ("--width", "99999999999"), ("--steps", "0"), ("--steps", "99999999999"),
+        ("--sparsity", "0"), ("--sparsity", "65"), ("--batch", "0"), ("--learning-rate", "nan"),
+        ("--learning-rate", "-1"), ("--sample", "0"), ("--sample", "9999999999999"), ("--architecture", "foo"),
+        ("--layer", "7"), ("--seed", "-1"), ("--output", "file/sae"),
+      ] {
+        var flags = [
+          "--model": Self.model, "--layer": "1", "--width": "64", "--sample": "512", "--steps": "5", "--output": "sae",
+        ]
+        flags[flag] = value
+        try program.write("a file where a folder should be", to: "file")
+        let process = try program.start(["sae", "train"] + flags.flatMap { [$0, $1] }, name: "call")
+        process.waitUntilExit()
+        let words = try program.text("call.err")
+        #expect(process.terminationStatus == 2, "\(flag) \(value): \(words)")
+        #expect(
+          words.contains(flag.dropFirst(2)) && words.split(separator: "\n").count == 1, "\(flag) \(value): \(words)")
+        #expect(!program.exists("sae") && !program.exists("sae.partial"))
+      }
+    }
+  }
+
   /// Files cut at every so many bytes: an error that names the file, never a crash.
   @Test(arguments: [0, 7, 100, 3000, 20_000]) func truncatedFiles(bytes: Int) async throws {
     try await Program.inFolder { program in
