@@ -85,6 +85,12 @@ let package = Package(
 
     tests(
       "Decomposition", ["Decomposition", "Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords", "TensorFiles"]),
+    tests(
+      "Experiments",
+      [
+        "Diagnostics", "Experiments", "Kernels", "LanguageModels", "Orchestration", "Reporting", "SparseAutoencoders",
+        "Steering", "Storage", "SweepPlanning", "SweepRecords", "TensorFiles", "Tokenization", "steerscope",
+      ]),
     tests("Kernels", ["Kernels"]),
     tests("LanguageModels", ["Diagnostics", "Kernels", "LanguageModels", "TensorFiles"]),
     tests("Messaging", ["Diagnostics", "Messaging", "SweepRecords"]),
@@ -95,6 +101,8 @@ let package = Package(
     tests(
       "Steering",
       ["Diagnostics", "Kernels", "LanguageModels", "Steering", "SweepRecords", "TensorFiles", "Tokenization"]),
+    // Spawns the program, which the dependency has built beside the tests.
+    tests("Steerscope", ["steerscope", "TensorFiles"]),
     tests("Storage", ["Diagnostics", "Schemas", "Storage", "SweepRecords"]),
     tests("SweepPlanning", ["Diagnostics", "SweepPlanning", "SweepRecords"]),
     tests("TensorFiles", ["CZlib", "Diagnostics", "Kernels", "TensorFiles"]),

@@ -86,8 +86,8 @@ package struct DecompositionRequest: Sendable {
     for subject in subjects {
       try check(subject.vector, "vector \(subject.behaviour)", autoencoder)
       guard let pairs = subject.pairs else { continue }
-      try check(pairs.positive, "positive activations of \(subject.behaviour)", autoencoder)
-      try check(pairs.negative, "negative activations of \(subject.behaviour)", autoencoder)
+      try check(pairs.positive.rows, "positive activations of \(subject.behaviour)", autoencoder)
+      try check(pairs.negative.rows, "negative activations of \(subject.behaviour)", autoencoder)
     }
     for coefficient in coefficients where !Float(coefficient).isFinite {
       throw InputError("coefficient", expected: "a finite number", found: "\(coefficient)")

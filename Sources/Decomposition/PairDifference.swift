@@ -1,14 +1,49 @@
 package import Kernels
 internal import SparseAutoencoders
 
-/// The activations that a vector was made of, `[pairs, d]` each.
+/// The activations that a vector was made of: one a pair and side, or all those over which a side's mean was read.
+///
+/// An SAE is made for the activations of single tokens. Where a vector was read as a mean over an answer's tokens, the code of the
+/// mean is not the mean of the codes (a mean of 14 tokens falls below most thresholds), so give the tokens.
 package struct PairActivations: Sendable {
-  package var positive: Matrix
-  package var negative: Matrix
+  /// One side's activations.
+  package struct Side: Sendable {
+    /// `[rows, d]`, pair by pair.
+    package var rows: Matrix
+    /// What each row counts for in the side's mean; they add up to 1.
+    let weights: [Double]
 
-  package init(positive: Matrix, negative: Matrix) {
+    /// - Parameter counts: how many consecutive rows belong to each pair; nil for one.
+    /// - Precondition: the counts are above 0 and add up to the rows.
+    package init(_ rows: Matrix, counts: [Int]? = nil) {
+      self.rows = rows
+      let counts = counts ?? Array(repeating: 1, count: rows.rows)
+      precondition(counts.allSatisfy { $0 > 0 } && counts.reduce(0, +) == rows.rows, "every row belongs to a pair")
+      weights = counts.flatMap { Array(repeating: 1 / Double($0) / Double(counts.count), count: $0) }
+    }
+
+    /// The mean activation, in double sums over ascending rows, `[d]`.
+    var mean: [Double] {
+      var sums = [Double](repeating: 0, count: rows.columns)
+      for row in 0..<rows.rows {
+        let values = rows.row(row)
+        for index in sums.indices { sums[index] += weights[row] * Double(values[index]) }
+      }
+      return sums
+    }
+  }
+
+  package var positive: Side
+  package var negative: Side
+
+  package init(positive: Side, negative: Side) {
     self.positive = positive
     self.negative = negative
+  }
+
+  /// One activation a pair, `[pairs, d]` each.
+  package init(positive: Matrix, negative: Matrix) {
+    self.init(positive: Side(positive), negative: Side(negative))
   }
 }
 
@@ -29,8 +64,8 @@ struct PairDifference: Sendable {
   init(
     _ pairs: PairActivations, of autoencoder: SparseAutoencoder, pool: ThreadPool, checkpoint: (Double) throws -> Void
   ) rethrows {
-    let positive = try Side(pairs.positive, autoencoder, pool) { try checkpoint($0 / 2) }
-    let negative = try Side(pairs.negative, autoencoder, pool) { try checkpoint(0.5 + $0 / 2) }
+    let positive = try SideMeans(pairs.positive, autoencoder, pool) { try checkpoint($0 / 2) }
+    let negative = try SideMeans(pairs.negative, autoencoder, pool) { try checkpoint(0.5 + $0 / 2) }
     let code = SignedCode(dense: zip(positive.means, negative.means).map { Float($0 - $1) })
     if autoencoder.normalizesEachSample {
       whole = WholeCode(
@@ -42,10 +77,10 @@ struct PairDifference: Sendable {
       whole = WholeCode(code: code, scale: autoencoder.unitScale)
     }
     firing = zip(positive.active, negative.active).map { ofPositive, ofNegative in
-      Double(ofPositive) >= Self.firingShare * Double(pairs.positive.rows)
-        || Double(ofNegative) >= Self.firingShare * Double(pairs.negative.rows)
+      Double(ofPositive) >= Self.firingShare * Double(pairs.positive.rows.rows)
+        || Double(ofNegative) >= Self.firingShare * Double(pairs.negative.rows.rows)
     }
-    meanDifference = zip(columnMeans(pairs.positive), columnMeans(pairs.negative)).map { $0 - $1 }
+    meanDifference = zip(pairs.positive.mean, pairs.negative.mean).map { $0 - $1 }
   }
 
   /// mean err(h+) - mean err(h-), where err(h) = h - g(f(h)): exactly what the reconstruction of the whole code misses,
@@ -55,7 +90,7 @@ struct PairDifference: Sendable {
   }
 
   /// Means over one side's activations, summed over rising index.
-  private struct Side {
+  private struct SideMeans {
     var means: [Double]
     /// Means of the codes times their samples' output factors.
     var scaledMeans: [Double] = []
@@ -65,36 +100,35 @@ struct PairDifference: Sendable {
     var active: [Int32]
 
     init(
-      _ activations: Matrix, _ autoencoder: SparseAutoencoder, _ pool: ThreadPool,
+      _ side: PairActivations.Side, _ autoencoder: SparseAutoencoder, _ pool: ThreadPool,
       _ checkpoint: (Double) throws -> Void
     ) rethrows {
       means = [Double](repeating: 0, count: autoencoder.width)
       active = [Int32](repeating: 0, count: autoencoder.width)
       if autoencoder.normalizesEachSample { scaledMeans = means }
+      let activations = side.rows
       let rowsAtOnce = 512
       for start in stride(from: 0, to: activations.rows, by: rowsAtOnce) {
         try checkpoint(Double(start) / Double(activations.rows))
         let block = activations.rows(start..<min(start + rowsAtOnce, activations.rows))
-        add(autoencoder.encode(block, pool: pool), autoencoder.outputScales(of: block))
+        add(autoencoder.encode(block, pool: pool), autoencoder.outputScales(of: block), side.weights[start...])
       }
-      let count = Double(activations.rows)
-      for index in means.indices { means[index] /= count }
-      for index in scaledMeans.indices { scaledMeans[index] /= count }
-      meanFactor /= count
-      meanShift /= count
     }
 
-    private mutating func add(_ codes: SparseRows, _ scales: [SparseAutoencoder.OutputScale]?) {
+    private mutating func add(
+      _ codes: SparseRows, _ scales: [SparseAutoencoder.OutputScale]?, _ weights: ArraySlice<Double>
+    ) {
       for row in 0..<codes.rows {
+        let weight = weights[weights.startIndex + row]
         for entry in codes.entries(row) {
           let index = Int(codes.indices[entry])
-          means[index] += Double(codes.values[entry])
+          means[index] += weight * Double(codes.values[entry])
           active[index] += 1
-          if let scales { scaledMeans[index] += Double(codes.values[entry]) * Double(scales[row].factor) }
+          if let scales { scaledMeans[index] += weight * Double(codes.values[entry]) * Double(scales[row].factor) }
         }
         if let scales {
-          meanFactor += Double(scales[row].factor)
-          meanShift += Double(scales[row].shift)
+          meanFactor += weight * Double(scales[row].factor)
+          meanShift += weight * Double(scales[row].shift)
         }
       }
     }

@@ -145,6 +145,14 @@ struct TaskRun {
 
   var pool: ThreadPool { executor.pool }
 
+  /// The model of a task, which has the layers that the task is about.
+  func model(_ reference: ModelReference, layers: [Int]) throws -> PromptedModel {
+    let prompted = try executor.model(reference, inputs: inputs)
+    let blocks = prompted.model.architecture.blocks
+    guard let missing = layers.first(where: { !(0..<blocks).contains($0) }) else { return prompted }
+    throw TaskFault(.task, "the model has layers 0 to \(blocks - 1), but the task is about layer \(missing)")
+  }
+
   /// The bytes of an input. A missing one is the machinery's fault, not the task's.
   func bytes(_ reference: InputReference) throws(TaskFault) -> [UInt8] {
     guard let bytes = inputs.artifacts[reference] else {

@@ -62,8 +62,23 @@ extension TaskRun {
   private func pairs(_ reference: VectorReference, layer: Int) throws -> Decomposition.PairActivations? {
     guard !reference.pairs.isEmpty else { return nil }
     return Decomposition.PairActivations(
-      positive: try stacked("positive.\(layer)", slices: reference.pairs),
-      negative: try stacked("negative.\(layer)", slices: reference.pairs))
+      positive: try side("positive", reference.pairs, layer: layer),
+      negative: try side("negative", reference.pairs, layer: layer))
+  }
+
+  /// One side's activations: its tokens, where the vector was read as a mean over them.
+  private func side(
+    _ name: String, _ slices: [InputReference], layer: Int
+  ) throws -> Decomposition.PairActivations.Side {
+    guard try slices.allSatisfy({ try tensors($0).contains("\(name)-counts") }) else {
+      return .init(try stacked("\(name).\(layer)", slices: slices))
+    }
+    let counts = try slices.flatMap { try tensors($0).tensor(named: "\(name)-counts").integers() }
+    let rows = try stacked("\(name)-tokens.\(layer)", slices: slices)
+    guard counts.allSatisfy({ $0 > 0 }), counts.reduce(0, +) == rows.rows else {
+      throw InputError("\(name)-counts", expected: "counts that add up to \(rows.rows) tokens", found: "others")
+    }
+    return .init(rows, counts: counts)
   }
 
   /// Adds to feature rows the tokens that the feature's decoder row promotes most, through final norm and unembedding.

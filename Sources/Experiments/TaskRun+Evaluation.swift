@@ -1,5 +1,6 @@
 internal import Diagnostics
 internal import Kernels
+internal import LanguageModels
 internal import Steering
 internal import SweepRecords
 internal import TensorFiles
@@ -8,12 +9,13 @@ internal import Tokenization
 /// Does it still steer? Propensities under every variant and coefficient, and what they do to neutral text.
 extension TaskRun {
   func evaluate(_ work: EvaluateWork) throws -> TaskResult {
-    let prompted = try executor.model(work.model, inputs: inputs)
+    let prompted = try model(work.model, layers: [work.layer])
     let questions = try ContrastSet(json: try bytes(work.questions), name: "questions")
     let pairs = try questions.tokenized(
       work.from..<work.to, template: prompted.template, tokenizer: prompted.tokenizer)
     let directions = try self.directions(
-      work.variants, original: work.original, unit: work.settings.unit, statistics: work.statistics, layer: work.layer)
+      work.variants, original: work.original, unit: work.settings.unit, statistics: work.statistics, layer: work.layer,
+      dimension: prompted.model.architecture.width)
     let evaluation = Propensity(
       model: prompted.model, layer: work.layer, positions: work.settings.positions, score: work.settings.score)
     let prepared = try executor.prepared(work) { try evaluation.prepare($0.map { pairs[$0 - work.from] }) }
@@ -49,17 +51,17 @@ extension TaskRun {
   }
 
   func sideEffects(_ work: SideEffectsWork) throws -> TaskResult {
-    let prompted = try executor.model(work.model, inputs: inputs)
+    let prompted = try model(work.model, layers: [work.layer])
     let tokens = try prompted.tokenizer.encode(bytes: try bytes(work.text))
     guard work.to <= tokens.count else {
       throw TaskFault(.task, "side_effects.tokens is \(work.to) or more, but the text has \(tokens.count) tokens")
     }
     let start = prompted.tokenizer.wantsBeginningOfText ? [prompted.tokenizer.beginningOfText].compactMap { $0 } : []
-    let contexts = stride(from: work.from, to: work.to, by: work.context).map {
-      start + tokens[$0..<min($0 + work.context - start.count, work.to)]
-    }
+    let own = max(work.context - start.count, 1)
+    let contexts = stride(from: work.from, to: work.to, by: own).map { start + tokens[$0..<min($0 + own, work.to)] }
     let directions = try self.directions(
-      work.variants, original: work.original, unit: work.settings.unit, statistics: work.statistics, layer: work.layer)
+      work.variants, original: work.original, unit: work.settings.unit, statistics: work.statistics, layer: work.layer,
+      dimension: prompted.model.architecture.width)
     // The unsteered text is the baseline, whether or not 0 is among the coefficients.
     let coefficients = work.settings.coefficients + [0]
     let neutral = NeutralText(model: prompted.model, layer: work.layer)
@@ -74,13 +76,21 @@ extension TaskRun {
   /// Each variant's vector at its norm, in units of the coefficient.
   private func directions(
     _ variants: [SteeringVariant], original: VectorReference, unit: CoefficientUnit, statistics: InputReference?,
-    layer: Int
+    layer: Int, dimension: Int
   ) throws -> [[Float]] {
     let length = norm(try vector(original.tensor, in: original.source))
     var factor: Float = 1
-    if unit == .activationNorm, let statistics { factor = try norms(statistics, layer: layer).median / length }
+    if unit == .activationNorm {
+      guard let statistics else {
+        throw TaskFault(.task, "coefficients are in units of the activation norm, but no statistics are named")
+      }
+      factor = try norms(statistics, layer: layer).median / length
+    }
     return try variants.map { variant in
       var direction = try vector(variant.tensor, in: variant.source)
+      guard direction.count == dimension else {
+        throw InputError(variant.tensor, expected: "a vector of dimension \(dimension)", found: "\(direction.count)")
+      }
       if variant.norm == .matched { direction = SteeringVectors.rescaled(direction, to: length) }
       return factor == 1 ? direction : direction.map { $0 * factor }
     }

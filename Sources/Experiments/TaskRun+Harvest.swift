@@ -10,7 +10,7 @@ internal import Tokenization
 /// Activations of text, read or sampled by the model itself.
 extension TaskRun {
   func harvest(_ work: HarvestWork) throws -> TaskResult {
-    let prompted = try executor.model(work.model, inputs: inputs)
+    let prompted = try model(work.model, layers: work.layers)
     let contexts: [HarvestContext]
     switch work.source {
     case .sample(let seed, let from, let to, let length, let temperature):

@@ -8,11 +8,11 @@ internal import TensorFiles
 /// From contrast pairs to steering vectors and their controls.
 extension TaskRun {
   func extract(_ work: ExtractWork) throws -> TaskResult {
-    let prompted = try executor.model(work.model, inputs: inputs)
+    let prompted = try model(work.model, layers: work.layers)
     let contrast = try ContrastSet(json: try bytes(work.contrast), name: "contrast set")
     let pairs = try contrast.tokenized(
       work.from..<work.to, template: prompted.template, tokenizer: prompted.tokenizer)
-    let extraction = Extraction(model: prompted.model, layers: work.layers, read: work.read)
+    let extraction = Extraction(model: prompted.model, layers: work.layers, read: work.read, keepsTokens: true)
     let (activations, streams) = try extraction.activations(of: pairs, from: executor.streams(of: work)) {
       advance(Double($0) / Double(pairs.count))
     }
@@ -21,6 +21,12 @@ extension TaskRun {
     for layer in work.layers {
       if let matrix = activations.positive[layer] { try writer.add("positive.\(layer)", matrix) }
       if let matrix = activations.negative[layer] { try writer.add("negative.\(layer)", matrix) }
+      if let matrix = activations.positiveTokens[layer] { try writer.add("positive-tokens.\(layer)", matrix) }
+      if let matrix = activations.negativeTokens[layer] { try writer.add("negative-tokens.\(layer)", matrix) }
+    }
+    if work.read == .answerMean {
+      try writer.add("positive-counts", shape: [pairs.count], integers: activations.positiveCounts)
+      try writer.add("negative-counts", shape: [pairs.count], integers: activations.negativeCounts)
     }
     return TaskResult(artifacts: [Artifact(name: "activations", bytes: writer.bytes())])
   }

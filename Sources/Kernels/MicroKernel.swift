@@ -168,6 +168,8 @@ struct LookAhead {
   var next = 0
   var runShift = 62
   var stride = 0
+  /// Asks in every 2^n-th turn only, so that memory is asked evenly.
+  var sparseness = 0
 
   /// `count` runs of about `bytes`, `stride` bytes apart.
   mutating func setRuns(of bytes: Int, every stride: Int, count: Int) {
@@ -176,6 +178,15 @@ struct LookAhead {
     runShift = Int.bitWidth - 1 - linesOfRun.leadingZeroBitCount
     self.stride = stride
     lines = count &<< runShift
+  }
+
+  /// Spreads the lines over so many row blocks of so many steps.
+  mutating func spread(over blocks: Int, steps: Int) {
+    var turns = blocks &* (steps &>> 2)
+    while turns >= 2 &* lines, sparseness < 4, lines > 0 {
+      sparseness += 1
+      turns /= 2
+    }
   }
 
   /// Asks for what is left at once.
@@ -204,7 +215,9 @@ struct LookAhead {
   // Several panels at once are bound by memory; unrolled, they would also run out of registers.
   let unrolled = panels == 1 ? operands.steps &>> 2 : 0
   for iteration in 0..<unrolled {
-    if looksAhead, let ahead { processor_prefetch_second(ahead.line(ahead.next &+ iteration)) }
+    if looksAhead, let ahead, iteration & ((1 &<< ahead.sparseness) &- 1) == 0 {
+      processor_prefetch_second(ahead.line(ahead.next &+ (iteration &>> ahead.sparseness)))
+    }
     tile.step(Format.self, rows: rows, panels: panels, a, rowStride: rowStride, b, panelStride: panelStride)
     tile.step(
       Format.self, rows: rows, panels: panels, a + stepStride, rowStride: rowStride, b + bStep, panelStride: panelStride
@@ -309,7 +322,7 @@ func multiplyRowBlocks(
     }
     if ahead.lines > 0 {
       runOnePanel(Float32Panel.self, rows: rows, operands, looksAhead: true, ahead: ahead)
-      let asked = operands.steps &>> 2
+      let asked = ((operands.steps &>> 2) &+ (1 &<< ahead.sparseness) &- 1) &>> ahead.sparseness
       ahead.next &+= asked
       ahead.lines &-= asked
     } else {

@@ -38,7 +38,7 @@ struct Product {
   /// Panels of one block of an unpacked row-major factor.
   private static let panelsOfBlock = 32
   /// Up to this many rows an unpacked row-major factor is read in place: packing would cost more than it gives.
-  private static let rowsReadInPlace = 8
+  private static let rowsReadInPlace = 48
 
   private var panels: Int { (n + 15) / 16 }
 
@@ -137,6 +137,7 @@ struct Product {
           for panel in panels {
             let b = prepare(panel, steps, scratch)
             var ahead = lookAhead(panel: panel, steps: steps)
+            ahead.spread(over: group.count, steps: steps.count)
             multiplyPanelColumn(panel, b, steps, group, work, edge, &ahead)
           }
         }
@@ -197,6 +198,7 @@ struct Product {
         if let next {
           packRowMajor(next, next.slice(turn, of: block.panels.count), into: following)
           ahead = lookAhead(next, next.slice(turn + 1, of: block.panels.count))
+          ahead.spread(over: work.blocks.count, steps: block.steps.count)
         }
         let b = UnsafeRawPointer(current + turn * block.steps.count * 16)
         for group in groups { multiplyPanelColumn(panel, b, block.steps, group, work, edge, &ahead) }
@@ -316,9 +318,14 @@ struct Product {
     let chunk = max(256, min(widest, (share + 15) & ~15))
     pool.divide((n + chunk - 1) / chunk) { task in
       let first = task * chunk
+      let columns = min(chunk, n - first)
+      // A compact copy: rows 2^n bytes apart would share a few cache sets.
+      let strip = UnsafeMutablePointer<Float>.allocateAligned(m * chunk)
+      defer { strip.deallocate() }
       streamRows(
-        right.type, right.base + first * right.type.bytes, rowBytes: right.rowBytes, steps: k,
-        columns: min(chunk, n - first), left: left, rows: m, into: c + first, cStride: cStride)
+        right.type, right.base + first * right.type.bytes, rowBytes: right.rowBytes, steps: k, columns: columns,
+        left: left, rows: m, into: strip, cStride: chunk)
+      for row in 0..<m { (c + (row * cStride + first)).update(from: strip + row * chunk, count: columns) }
     }
   }
 }

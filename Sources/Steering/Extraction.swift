@@ -7,6 +7,12 @@ package struct PairActivations: Sendable, Equatable {
   /// By layer: [pairs, d].
   package var positive: [Int: Matrix]
   package var negative: [Int: Matrix]
+  /// Where a mean over the answer is read and its tokens are kept: these, pair by pair, by layer: [tokens, d] ...
+  package var positiveTokens: [Int: Matrix] = [:]
+  package var negativeTokens: [Int: Matrix] = [:]
+  /// ... and how many each answer has.
+  package var positiveCounts: [Int] = []
+  package var negativeCounts: [Int] = []
 }
 
 /// Where an extraction ended, for one of the same pairs at higher layers to go on from.
@@ -24,10 +30,15 @@ package struct Extraction: Sendable {
   let model: LanguageModel
   let layers: [Int]
   let read: ReadPosition
+  /// Whether the tokens behind a mean over the answer are kept, for who needs more than the mean.
+  let keepsTokens: Bool
   /// How many pairs run together; without effect on the result.
   let batch: Int
 
-  package init(model: LanguageModel, layers: [Int], read: ReadPosition, batch: Int = 16) {
+  package init(
+    model: LanguageModel, layers: [Int], read: ReadPosition, keepsTokens: Bool = false, batch: Int = 16
+  ) {
+    self.keepsTokens = keepsTokens && read == .answerMean
     self.model = model
     self.layers = layers
     self.read = read
@@ -66,6 +77,14 @@ package struct Extraction: Sendable {
       for layer in layers {
         result.positive[layer]?.append(rows: read.positive[layer] ?? empty)
         result.negative[layer]?.append(rows: read.negative[layer] ?? empty)
+        if keepsTokens {
+          result.positiveTokens[layer, default: empty].append(rows: read.positiveTokens[layer] ?? empty)
+          result.negativeTokens[layer, default: empty].append(rows: read.negativeTokens[layer] ?? empty)
+        }
+      }
+      if keepsTokens {
+        result.positiveCounts += chosen.map(\.positive.count)
+        result.negativeCounts += chosen.map(\.negative.count)
       }
       guard progress(start + chosen.count) else { throw CancellationError() }
     }
@@ -104,25 +123,30 @@ package struct Extraction: Sendable {
     var result = PairActivations(positive: [:], negative: [:])
     for layer in layers {
       guard let before = prefix.captured[layer], let after = tail.captured[layer] else { continue }
-      func readings(_ side: Int) -> Matrix {
-        var rows = Matrix(rows: 0, columns: model.architecture.width)
+      let empty = Matrix(rows: 0, columns: model.architecture.width)
+      func readings(_ side: Int) -> (means: Matrix, tokens: Matrix) {
+        var (means, tokens) = (empty, empty)
         for index in pairs.indices {
-          let own = after.rows(tailRows[2 * index + side])
-          let reading = read == .firstDifference ? own : mean(before.rows(prefixRows[index]), own)
-          rows.append(rows: reading)
+          var rows = read == .answerMean ? before.rows(prefixRows[index]) : empty
+          rows.append(rows: after.rows(tailRows[2 * index + side]))
+          means.append(rows: read == .firstDifference ? rows : mean(rows))
+          if keepsTokens { tokens.append(rows: rows) }
         }
-        return rows
+        return (means, tokens)
       }
-      result.positive[layer] = readings(0)
-      result.negative[layer] = readings(1)
+      let (positive, negative) = (readings(0), readings(1))
+      result.positive[layer] = positive.means
+      result.negative[layer] = negative.means
+      if keepsTokens {
+        result.positiveTokens[layer] = positive.tokens
+        result.negativeTokens[layer] = negative.tokens
+      }
     }
     return (result, (prefix.stream, tail.stream))
   }
 
-  /// The mean of all rows of both, as one row: double sums over ascending rows.
-  private func mean(_ first: Matrix, _ second: Matrix) -> Matrix {
-    var all = first
-    all.append(rows: second)
-    return Matrix(rows: 1, columns: all.columns, elements: columnMeans(all).map { Float($0) })
+  /// The mean of all rows, as one row: double sums over ascending rows.
+  private func mean(_ rows: Matrix) -> Matrix {
+    Matrix(rows: 1, columns: rows.columns, elements: columnMeans(rows).map { Float($0) })
   }
 }

@@ -25,7 +25,7 @@ package enum NumberList {
     let pieces = part.split(separator: ":", omittingEmptySubsequences: false).map { trimmed($0) }
     var numbers: [Double] = []
     for piece in pieces {
-      guard let number = Double(piece), number.isFinite, !piece.isEmpty else {
+      guard let number = Double(piece), Float(number).isFinite, !piece.isEmpty else {
         throw InputError(
           subject, expected: "numbers as in -2,-1,0,1 or -2:2:0.5", found: "\"\(piece)\" in \"\(text.prefix(80))\"")
       }

@@ -1,7 +1,7 @@
 /// The word that a mistyped one was probably meant to be.
-enum SpellingSuggestion {
+package enum SpellingSuggestion {
   /// The candidate with the smallest edit distance, if that is at most a third of the word (and at least two edits).
-  static func nearest(to word: String, among candidates: [String]) -> String? {
+  package static func nearest(to word: String, among candidates: [String]) -> String? {
     let scored = candidates.map { ($0, distance(Array(word.utf8.prefix(64)), Array($0.utf8))) }
     guard let best = scored.min(by: { $0.1 < $1.1 }), best.1 <= max(2, word.utf8.count / 3) else { return nil }
     return best.0

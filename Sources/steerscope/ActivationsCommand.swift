@@ -11,12 +11,16 @@ struct ActivationsCommand: AsyncParsableCommand {
     commandName: "activations", abstract: "Writes the residual stream of a prompt, layer.L of shape [tokens, d].")
 
   @OptionGroup var options: ModelOptions
-  @Option(help: "The prompt, taken literally; special tokens spelled in it are parsed as such.") var prompt: String
+  @Option(
+    parsing: .unconditional, help: "The prompt, taken literally; special tokens spelled in it are parsed as such.")
+  var prompt: String
   @OptionGroup var text: TextOptions
-  @Option(help: "Layers (0-based outputs of blocks): 14, 12,15, 0-25 or all.") var layers: String
+  @Option(parsing: .unconditional, help: "Layers (0-based outputs of blocks): 14, 12,15, 0-25 or all.") var layers:
+    String
   @Option(help: "The .safetensors file to write.") var output: String
 
   func run() async throws {
+    try Outputs.check(file: output)
     let prompted = try options.load(template: "raw")
     let model = prompted.model
     let layers = try Lists.layers(layers, of: model)
@@ -31,6 +35,6 @@ struct ActivationsCommand: AsyncParsableCommand {
       try writer.add("layer.\(layer)", shape: [matrix.rows, matrix.columns], floats: matrix.elements)
     }
     try writer.write(to: output)
-    Terminal.say("wrote \(layers.count) layers of \(ids.count) tokens to \(output)")
+    Terminal.say("wrote layer \(layers.map(String.init).joined(separator: ", ")) of \(ids.count) tokens to \(output)")
   }
 }

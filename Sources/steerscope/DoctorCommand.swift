@@ -21,8 +21,10 @@ struct DoctorCommand: AsyncParsableCommand {
     let memory = ProcessInfo.processInfo.physicalMemory >> 20
     line("memory", memory < 2048 ? "\(memory) MiB: the example needs 2 GiB" : nil, "\(memory) MiB")
     line("disk", diskProblem(), "room for results in the working folder")
-    line(
-      "files", filesProblem(), Settings.filesFolder ?? "STEERSCOPE_FILES is not set; paths are relative to sweep files")
+    do {
+      let folder = try Settings.filesFolder()
+      line("files", filesProblem(folder), folder ?? "STEERSCOPE_FILES is not set; paths are relative to sweep files")
+    } catch { line("files", "\(error)", "") }
     do {
       let path = try OpenStore.path()
       if FileManager.default.fileExists(atPath: path) {
@@ -43,8 +45,8 @@ struct DoctorCommand: AsyncParsableCommand {
     return free < 1 << 30 ? "\(free >> 20) MiB free in the working folder: a sweep wants 1 GiB" : nil
   }
 
-  private func filesProblem() -> String? {
-    guard let folder = Settings.filesFolder else { return nil }
+  private func filesProblem(_ folder: String?) -> String? {
+    guard let folder else { return nil }
     var isDirectory: ObjCBool = false
     let exists = FileManager.default.fileExists(atPath: folder, isDirectory: &isDirectory)
     return exists && isDirectory.boolValue ? nil : "STEERSCOPE_FILES is \(folder), which is no folder: make or mend it"

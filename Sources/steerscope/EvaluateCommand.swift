@@ -16,16 +16,17 @@ struct EvaluateCommand: AsyncParsableCommand {
 
   @OptionGroup var options: ModelOptions
   @Option(help: "PATH[:NAME] of the vector.") var vector: String
-  @Option(help: "Steer after this block (0-based).") var layer: Int
+  @Option(parsing: .unconditional, help: "Steer after this block (0-based).") var layer: Int
   @Option(help: "Questions with both answers: JSON list or lines.") var questions: String
   @Option(parsing: .unconditional, help: "Coefficients: -2,-1,0,1,2 or -2:2:0.5.") var coefficients: String
   @Option(help: "Which positions are steered: scored, last or all.") var positions = "scored"
   @Option(help: "How an answer's tokens make its score: per-token or sum.") var score = "per-token"
   @Option(help: "What a coefficient of 1 is: vector or activation-norm.") var unit = "vector"
-  @Option(help: "The layer's median activation norm, for --unit activation-norm.") var activationNorm: Double?
+  @Option(parsing: .unconditional, help: "The layer's median activation norm, for --unit activation-norm.")
+  var activationNorm: Double?
   @Option(help: "raw, chatml, gemma, llama2, llama3 or a file with {prompt}; the model's own unless said.")
   var prompt: String?
-  @Option(help: "At most so many questions, from the front.") var limit: Int?
+  @Option(parsing: .unconditional, help: "At most so many questions, from the front.") var limit: Int?
   @Flag(help: "Run the slow reference: a full forward pass per question, answer and coefficient.") var naive = false
   @Option(help: "table, json or csv.") var format = OutputFormat.table
 
@@ -50,15 +51,13 @@ struct EvaluateCommand: AsyncParsableCommand {
     let prompted = try options.load(template: prompt)
     let layer = try Lists.layer(layer, of: prompted.model)
     let direction = try direction(width: prompted.model.architecture.width)
-    let set = try ContrastSet(json: try Inputs.bytes(questions), name: questions)
-    let count = min(set.pairs.count, max(limit ?? .max, 1))
-    let pairs = try set.tokenized(0..<count, template: prompted.template, tokenizer: prompted.tokenizer)
+    let pairs = try Inputs.pairs(questions, limit: limit, for: prompted).pairs
     let propensities: [[Double]]
     if naive {
       let reference = NaivePropensity(model: prompted.model, layer: layer, positions: positions, score: score)
       propensities = try reference.evaluate(pairs, directions: [direction], coefficients: coefficients)[0]
     } else {
-      let progress = LineProgress("evaluating \(count) questions")
+      let progress = LineProgress("evaluating \(pairs.count) questions")
       let shared = Propensity(model: prompted.model, layer: layer, positions: positions, score: score)
       propensities = try shared.evaluate(pairs, directions: [direction], coefficients: coefficients) { fraction in
         progress.show(fraction)
@@ -102,17 +101,18 @@ struct EvaluateCommand: AsyncParsableCommand {
             .init(index: index, slope: Finite(pair.0), propensity: pair.1.map { Finite($0) })
           }))
     case .csv, .table:
-      let separator = format == .csv ? "," : "\t"
-      var lines = [["coefficient", "propensity", "standard_error", "probability", "accuracy"]]
-      for point in result.curve {
-        lines.append(
-          [point.coefficient, point.propensity, point.standardError, point.probability, point.accuracy].map { "\($0)" })
-      }
-      Terminal.result(lines.map { $0.joined(separator: separator) + "\n" }.joined())
+      let table = TerminalTable(
+        columns: ["coefficient", "propensity", "standard_error", "probability", "accuracy"],
+        rows: result.curve.map {
+          [$0.coefficient, $0.propensity, $0.standardError, $0.probability, $0.accuracy].map { Cell(finite: $0) }
+        })
+      Terminal.result(table.render(as: format))
       if format == .table {
-        Terminal.result(
-          "slope \(result.mean) +- \(result.standardError), anti-steerable \(result.antiSteerableShare), "
-            + "Spearman \(result.spearman)\n")
+        let facts = [
+          ("slope", result.mean), ("standard error", result.standardError),
+          ("anti-steerable share", result.antiSteerableShare), ("Spearman", result.spearman),
+        ]
+        Terminal.result("\n" + facts.map { "\($0) \(Facts.short($1))" }.joined(separator: ", ") + "\n")
       }
     }
   }

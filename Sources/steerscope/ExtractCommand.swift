@@ -16,31 +16,41 @@ struct ExtractCommand: AsyncParsableCommand {
 
   @OptionGroup var options: ModelOptions
   @Option(help: "Contrast pairs: JSON list or lines.") var contrast: String
-  @Option(help: "Layers (0-based outputs of blocks): 14, 12,15, 0-25 or all.") var layers: String
+  @Option(parsing: .unconditional, help: "Layers (0-based outputs of blocks): 14, 12,15, 0-25 or all.") var layers:
+    String
   @Option(help: "The .safetensors file to write.") var output: String
   @Option(help: "first-difference or answer-mean; letters are read at the letter unless said.") var read: String?
   @Option(help: "raw, chatml, gemma, llama2, llama3 or a file with {prompt}; the model's own unless said.")
   var prompt: String?
-  @Option(help: "At most so many pairs, from the front.") var limit: Int?
+  @Option(parsing: .unconditional, help: "At most so many pairs, from the front.") var limit: Int?
   @Option(help: "Also write the pairs' activations, positive.L and negative.L [pairs, d], to this file.")
   var activations: String?
 
   func run() async throws {
+    let reading = try read.map { try choice($0, flag: "--read", ReadPosition.self) }
+    try Outputs.check(file: output)
+    if let activations {
+      try Outputs.check(file: activations, flag: "--activations")
+      guard activations != output else {
+        throw InputError("--activations", expected: "another file than --output", found: "the same")
+      }
+    }
     let prompted = try options.load(template: prompt)
     let layers = try Lists.layers(layers, of: prompted.model)
-    let set = try ContrastSet(json: try Inputs.bytes(contrast), name: contrast)
-    let count = min(set.pairs.count, max(limit ?? .max, 1))
-    let pairs = try set.tokenized(0..<count, template: prompted.template, tokenizer: prompted.tokenizer)
-    let reading = try read.map { try choice($0, flag: "--read", ReadPosition.self) } ?? set.defaultRead
+    let (set, pairs) = try Inputs.pairs(contrast, limit: limit, for: prompted)
+    let count = pairs.count
     let progress = LineProgress("extracting \(count) pairs")
-    let extraction = Extraction(model: prompted.model, layers: layers, read: reading)
+    let extraction = Extraction(
+      model: prompted.model, layers: layers, read: reading ?? set.defaultRead,
+      keepsTokens: activations != nil)
     let found = try extraction.activations(of: pairs) { done in
       progress.show(Double(done) / Double(count))
       return true
     }
     progress.finish()
-    try write(found, layers: layers, pairs: count, read: reading, pool: prompted.model.pool)
-    Terminal.say("wrote vectors of \(layers.count) layers from \(count) pairs to \(output)")
+    try write(found, layers: layers, pairs: count, read: reading ?? set.defaultRead, pool: prompted.model.pool)
+    Terminal.say(
+      "wrote vectors of layer \(layers.map(String.init).joined(separator: ", ")) from \(count) pairs to \(output)")
   }
 
   private func write(
@@ -62,6 +72,14 @@ struct ExtractCommand: AsyncParsableCommand {
       }
       try pairWriter.add("positive.\(layer)", shape: [positive.rows, positive.columns], floats: positive.elements)
       try pairWriter.add("negative.\(layer)", shape: [negative.rows, negative.columns], floats: negative.elements)
+      for (name, tokens) in [("positive", found.positiveTokens), ("negative", found.negativeTokens)] {
+        guard let tokens = tokens[layer] else { continue }
+        try pairWriter.add("\(name)-tokens.\(layer)", shape: [tokens.rows, tokens.columns], floats: tokens.elements)
+      }
+    }
+    for (name, counts) in [("positive", found.positiveCounts), ("negative", found.negativeCounts)] where !counts.isEmpty
+    {
+      try pairWriter.add("\(name)-counts", shape: [counts.count], integers: counts)
     }
     if let activations { try pairWriter.write(to: activations) }
     var writer = SafetensorsWriter(metadata: metadata)

@@ -14,11 +14,13 @@ struct LogitsCommand: AsyncParsableCommand {
     commandName: "logits", abstract: "Prints the logits of the token after a prompt, steered if asked.")
 
   @OptionGroup var options: ModelOptions
-  @Option(help: "The prompt, taken literally; special tokens spelled in it are parsed as such.") var prompt: String
+  @Option(
+    parsing: .unconditional, help: "The prompt, taken literally; special tokens spelled in it are parsed as such.")
+  var prompt: String
   @OptionGroup var text: TextOptions
-  @Option(help: "How many of the largest to print.") var top = 10
-  @Option(help: "Print the logits of these token ids instead.") var tokens: String?
-  @Option(help: "Steer after this block (0-based).") var layer: Int?
+  @Option(parsing: .unconditional, help: "How many of the largest to print.") var top = 10
+  @Option(parsing: .unconditional, help: "Print the logits of these token ids instead.") var tokens: String?
+  @Option(parsing: .unconditional, help: "Steer after this block (0-based).") var layer: Int?
   @Option(help: "PATH[:NAME] of the vector to steer with.") var vector: String?
   @Option(parsing: .unconditional, help: "How much of it.") var coefficient = 1.0
   @Option(help: "Which positions are steered: last or all.") var positions = "last"
@@ -35,6 +37,10 @@ struct LogitsCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
+    let top = try Lists.count(top, flag: "--top")
+    guard Float(coefficient).isFinite else {
+      throw InputError("--coefficient", expected: "a number that 32 bits can hold", found: "\(coefficient)")
+    }
     let prompted = try options.load(template: "raw")
     let model = prompted.model
     let ids = try prompted.tokenizer.encode(prompt, addingBeginningOfText: text.bos)
@@ -47,13 +53,14 @@ struct LogitsCommand: AsyncParsableCommand {
     let logits: [Float]
     if let tokens {
       chosen = try Lists.tokens(tokens, flag: "--tokens")
+      guard !chosen.isEmpty else { throw InputError("--tokens", expected: "at least one token id", found: "none") }
       if let bad = chosen.first(where: { $0 >= model.architecture.vocabulary }) {
         throw InputError("--tokens", expected: "ids below \(model.architecture.vocabulary)", found: "\(bad)")
       }
       logits = model.logits(residual, tokens: chosen).row(0)
     } else {
       let all = model.logits(residual).row(0)
-      chosen = topK(all, max(top, 0))
+      chosen = topK(all, top)
       logits = chosen.map { all[$0] }
     }
     let rows = zip(chosen, logits).map {
@@ -61,8 +68,14 @@ struct LogitsCommand: AsyncParsableCommand {
     }
     switch format {
     case .json: try JSONOutput.print(Output(tokens: ids, logits: rows))
-    case .csv: Terminal.result("token,logit\n" + rows.map { "\($0.token),\($0.logit.value)\n" }.joined())
-    case .table: Terminal.result(rows.map { "\($0.token)\t\($0.logit.value)\t\($0.text.debugDescription)\n" }.joined())
+    case .csv, .table:
+      let cells = rows.map { row in
+        [
+          Cell.integer(row.token), .text(format == .csv ? row.text : row.text.debugDescription),
+          Cell(finite: row.logit.value),
+        ]
+      }
+      Terminal.result(TerminalTable(columns: ["token", "text", "logit"], rows: cells).render(as: format))
     }
   }
 

@@ -16,37 +16,31 @@ struct ModelCommand: AsyncParsableCommand {
       commandName: "info", abstract: "Prints a model's architecture, shapes, tokenizer and the memory it needs.")
 
     @Argument(help: "A Hugging Face directory or a .gguf file.") var model: String
-    @Option(help: "table or json.") var format = OutputFormat.table
-
-    private struct Output: Encodable {
-      var family: String
-      var blocks, width, heads, keyValueHeads, headDimension, feedForwardWidth: Int
-      var vocabulary, contextLength, parameters: Int
-      var tiedUnembedding: Bool
-      var tokens: Int
-      var template: String
-      var tokenizerMissesBytes: [Int]
-      var fileBytes, memoryBytes: Int
-    }
+    @Option(help: "table, json or csv.") var format = OutputFormat.table
 
     func run() async throws {
       let files = try ModelFiles(path: model)
       let (architecture, memoryBytes) = try LanguageModel.describe(files)
       let tokenizer = try PromptedModel.tokenizer(at: model)
       let template = try PromptedModel.template(nil, tokenizer: tokenizer)
-      let output = Output(
-        family: architecture.family.rawValue, blocks: architecture.blocks, width: architecture.width,
-        heads: architecture.heads, keyValueHeads: architecture.keyValueHeads,
-        headDimension: architecture.headDimension, feedForwardWidth: architecture.feedForwardWidth,
-        vocabulary: architecture.vocabulary, contextLength: architecture.contextLength,
-        parameters: architecture.parameters, tiedUnembedding: architecture.tiedUnembedding,
-        tokens: tokenizer.vocabularySize, template: template.family.rawValue,
-        tokenizerMissesBytes: tokenizer.missingBytes.map(Int.init), fileBytes: files.weightBytes,
-        memoryBytes: memoryBytes)
-      guard format == .table else { return try JSONOutput.print(output) }
-      for child in Mirror(reflecting: output).children {
-        Terminal.result("\(child.label ?? ""): \(child.value)\n")
-      }
+      var facts = Facts()
+      facts.add("family", architecture.family.rawValue)
+      facts.add("blocks", architecture.blocks)
+      facts.add("width", architecture.width)
+      facts.add("heads", architecture.heads)
+      facts.add("key_value_heads", architecture.keyValueHeads)
+      facts.add("head_dimension", architecture.headDimension)
+      facts.add("feed_forward_width", architecture.feedForwardWidth)
+      facts.add("vocabulary", architecture.vocabulary)
+      facts.add("context_length", architecture.contextLength)
+      facts.add("parameters", architecture.parameters)
+      facts.add("tied_unembedding", architecture.tiedUnembedding)
+      facts.add("tokens", tokenizer.vocabularySize)
+      facts.add("template", template.family.rawValue)
+      facts.add("tokenizer_misses_bytes", tokenizer.missingBytes.map(Int.init))
+      facts.add("file_bytes", files.weightBytes)
+      facts.add("memory_bytes", memoryBytes)
+      Terminal.result(facts.render(as: format))
     }
   }
 }

@@ -10,7 +10,7 @@ internal import SweepRecords
 
 /// `--threads`, for every command that computes.
 struct ThreadOptions: ParsableArguments {
-  @Option(help: "How many threads compute; all cores unless said.")
+  @Option(parsing: .unconditional, help: "How many threads compute; all cores unless said.")
   var threads: Int?
 
   func pool() throws(InputError) -> ThreadPool {
@@ -52,6 +52,12 @@ extension OutputFormat: ExpressibleByArgument {}
 enum Lists {
   static func numbers(_ text: String, flag: String) throws(InputError) -> [Double] {
     try NumberList.parse(text, subject: flag)
+  }
+
+  /// How many of something: at least one.
+  static func count(_ count: Int, flag: String) throws(InputError) -> Int {
+    guard count >= 1 else { throw InputError(flag, expected: "a number from 1 up", found: "\(count)") }
+    return count
   }
 
   static func layers(_ text: String, of model: LanguageModel) throws(InputError) -> [Int] {

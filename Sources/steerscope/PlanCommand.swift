@@ -14,7 +14,7 @@ struct PlanCommand: AsyncParsableCommand {
 
   @Argument(help: "The sweep file (YAML).") var file: String
   @OptionGroup var threads: ThreadOptions
-  @Option(help: "table or json.") var format = OutputFormat.table
+  @Option(help: "table, json or csv.") var format = OutputFormat.table
 
   private struct Stage: Encodable {
     var kind: String
@@ -51,12 +51,25 @@ struct PlanCommand: AsyncParsableCommand {
       rows: Dictionary(uniqueKeysWithValues: estimate.rows.map { ($0.key.rawValue, $0.value) }),
       bytesRead: estimate.bytesRead, bytesStored: estimate.bytesStored, operations: estimate.operations,
       seconds: estimate.seconds / width)
-    guard format == .table else { return try JSONOutput.print(output) }
-    for stage in output.stages {
-      Terminal.result("\(stage.kind): \(stage.new) to run (about \(Int(stage.seconds)) s), \(stage.done) done\n")
+    switch format {
+    case .json: try JSONOutput.print(output)
+    case .csv: Terminal.result(Self.table(output).render(as: .csv))
+    case .table: show(output)
     }
+  }
+
+  private static func table(_ output: Output) -> TerminalTable {
+    TerminalTable(
+      columns: ["kind", "new", "done", "seconds"],
+      rows: output.stages.map {
+        [.text($0.kind), .integer($0.new), .integer($0.done), .real($0.seconds.rounded())]
+      })
+  }
+
+  private func show(_ output: Output) {
+    Terminal.result(Self.table(output).render(as: .table))
     let rows = output.rows.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
-    Terminal.result("rows to store: \(rows.isEmpty ? "none" : rows)\n")
+    Terminal.result("\nrows to store: \(rows.isEmpty ? "none" : rows)\n")
     Terminal.result(
       String(
         format: "reads %.1f MB, stores about %.1f MB, %.1f TFLOP, about %.0f s\n", Double(output.bytesRead) / 1e6,
@@ -79,7 +92,7 @@ struct PlanCommand: AsyncParsableCommand {
   /// Bytes of a file, or of the files in a directory.
   private static func size(of file: FileReference) -> Int {
     let files = FileManager.default
-    let place = Settings.path(of: file.locator)
+    let place = (try? Settings.path(of: file.locator)) ?? file.locator
     let names = (try? files.contentsOfDirectory(atPath: place)).map { $0.map { place + "/" + $0 } }
     return (names ?? [place]).reduce(0) { sum, path in
       sum + ((try? files.attributesOfItem(atPath: path)[.size] as? Int) ?? 0)

@@ -12,6 +12,7 @@ struct ReportCommand: AsyncParsableCommand {
   @Option(name: .shortAndLong, help: "The HTML file to write.") var output: String
 
   func run() async throws {
+    try Outputs.check(file: output)
     let store = try OpenStore.open()
     let summary = try await OpenStore.sweep(sweep, in: store)
     let data = try await ReportData(reading: store, sweep: summary.id)
@@ -29,13 +30,14 @@ struct QueryCommand: AsyncParsableCommand {
 
   @Argument(help: "The statement: 'SELECT * FROM faithfulness'.") var sql: String
   @Option(help: "table, json or csv.") var format = OutputFormat.table
-  @Option(help: "At most so many rows.") var limit = 100_000
+  @Option(parsing: .unconditional, help: "At most so many rows.") var limit = 100_000
 
   func run() async throws {
+    let limit = min(try Lists.count(limit, flag: "--limit"), 100_000_000)
     let store = try OpenStore.open()
     let result = try await store.query(sql, limits: QueryLimits(rows: limit))
     Terminal.result(TerminalTable(result).render(as: format, width: Terminal.isResultTerminal ? Terminal.width : nil))
-    if result.isTruncated { Terminal.say("more rows than \(limit): give --limit") }
+    if result.isTruncated, format != .table { Terminal.say("there is more than \(limit) rows: give a larger --limit") }
   }
 }
 
@@ -48,9 +50,10 @@ struct ExportCommand: AsyncParsableCommand {
   @Option(name: .shortAndLong, help: "The folder to write.") var output: String
 
   func run() async throws {
+    try Outputs.check(directory: output)
     let store = try OpenStore.open()
     let summary = try await OpenStore.sweep(sweep, in: store)
     let files = try await SweepExport(store: store, sweep: summary.id).write(to: output)
-    for file in files { Terminal.say("wrote \(file.path)") }
+    for file in files { Terminal.say("wrote \(output)/\(file.path)") }
   }
 }

@@ -39,7 +39,7 @@ struct RunCommand: AsyncParsableCommand {
     let embedded = EmbeddedRun(
       submitted.id, lock: lock, worker: registration, store: store, executor: ExperimentExecutor(pool: pool),
       expander: SweepPlanExpander(),
-      files: LocalFiles(folder: Settings.filesFolder, digests: Settings.digestMemory),
+      files: LocalFiles(folder: try Settings.filesFolder(), digests: Settings.digestMemory),
       log: { if verbose || $0.level >= .warning { Terminal.say($0.line) } }, progress: { display.show($0) })
     let signals = StopSignals { Task { await embedded.stop() } }
     let outcome = try await embedded.run()

@@ -27,9 +27,12 @@ struct WatchCommand: AsyncParsableCommand {
     commandName: "watch", abstract: "Shows a sweep's progress until it ends.")
 
   @Argument(help: "A sweep's name or id.") var sweep: String
-  @Option(help: "Seconds between looks.") var interval = 1.0
+  @Option(parsing: .unconditional, help: "Seconds between looks.") var interval = 1.0
 
   func run() async throws {
+    guard (0.1...86_400).contains(interval) else {
+      throw InputError("--interval", expected: "seconds from 0.1 to 86400", found: "\(interval)")
+    }
     let store = try OpenStore.open()
     var drawn = 0
     while true {
@@ -47,7 +50,7 @@ struct WatchCommand: AsyncParsableCommand {
         if summary.state == .doneWithParked { throw ExitCode.doneWithParkedTasks }
         return
       }
-      try await Task.sleep(for: .seconds(max(interval, 0.1)))
+      try await Task.sleep(for: .seconds(interval))
     }
   }
 }

@@ -47,34 +47,8 @@ struct Steerscope: AsyncParsableCommand {
         try command.run()
       }
     } catch {
-      Foundation.exit(report(error))
+      Foundation.exit(Failure.report(error))
     }
-  }
-
-  /// Prints what went wrong and says with which status to end.
-  private static func report(_ error: any Error) -> Int32 {
-    switch error {
-    case let error as InputErrors:
-      for line in error.errors { Terminal.say("error: \(line)") }
-      return 2
-    case let error as InputError:
-      Terminal.say("error: \(error)")
-      return 2
-    case let code as ExitCode: return code.rawValue
-    case is CancellationError: return 130
-    default: break
-    }
-    let code = exitCode(for: error)
-    if code == .success {
-      print(fullMessage(for: error))
-      return 0
-    }
-    if code == .validationFailure {
-      Terminal.say(fullMessage(for: error))
-      return 2
-    }
-    Terminal.say("error: \(error)")
-    return 1
   }
 }
 

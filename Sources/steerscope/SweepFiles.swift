@@ -19,7 +19,7 @@ struct SweepFiles {
     }
     document = text
     specification = try SweepSpecification(yaml: text, name: path, environment: Terminal.environment)
-    let resolver = SweepResolver(inspector: SweepFileInspection(), file: path, filesFolder: Settings.filesFolder)
+    let resolver = SweepResolver(inspector: SweepFileInspection(), file: path, filesFolder: try Settings.filesFolder())
     resolution = try resolver.resolve(specification)
   }
 
@@ -36,7 +36,7 @@ struct SweepFiles {
         ModelRow(
           digest: model.reference.digest, name: model.locator.split(separator: "/").last.map(String.init) ?? "",
           locator: model.locator,
-          architecture: try SweepFileInspection().architecture(at: Settings.path(of: model.locator)),
+          architecture: try SweepFileInspection().architecture(at: try Settings.path(of: model.locator)),
           parameters: model.blockParameters + model.vocabulary * model.dimension, layers: model.layers,
           width: model.dimension, vocabulary: model.vocabulary, weights: model.reference.weights,
           template: model.reference.template.isEmpty ? "the model's own" : model.reference.template)
@@ -53,25 +53,26 @@ struct SweepFiles {
 /// What the environment says.
 enum Settings {
   /// `STEERSCOPE_FILES`: the folder under which relative model and SAE locators lie.
-  static var filesFolder: String? { value("STEERSCOPE_FILES") }
+  static func filesFolder() throws(InputError) -> String? { try value("STEERSCOPE_FILES") }
 
   /// Where a locator leads on this machine.
-  static func path(of locator: String) -> String {
-    locator.hasPrefix("/") ? locator : filesFolder.map { $0 + "/" + locator } ?? locator
+  static func path(of locator: String) throws(InputError) -> String {
+    locator.hasPrefix("/") ? locator : try filesFolder().map { $0 + "/" + locator } ?? locator
   }
 
   /// `STEERSCOPE_DATABASE`, or a SQLite file in the working folder.
   static func database() throws(InputError) -> StoreLocator {
-    guard let text = value("STEERSCOPE_DATABASE") else { return .standard }
+    guard let text = try value("STEERSCOPE_DATABASE") else { return .standard }
     return try StoreLocator(parsing: text)
   }
 
   /// A variable, or the content of the file that the same name with `_FILE` gives; nil where neither is set.
-  private static func value(_ name: String) -> String? {
+  private static func value(_ name: String) throws(InputError) -> String? {
     let environment = Terminal.environment
     if let value = environment[name], !value.isEmpty { return value }
-    guard let path = environment[name + "_FILE"], let data = FileManager.default.contents(atPath: path) else {
-      return nil
+    guard let path = environment[name + "_FILE"], !path.isEmpty else { return nil }
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw InputError(name + "_FILE", expected: "a readable file", found: path.debugDescription)
     }
     return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
   }
@@ -91,7 +92,12 @@ enum OpenStore {
   /// The path of the SQLite file.
   static func path() throws(InputError) -> String {
     switch try Settings.database() {
-    case .sqlite(let path): return path
+    case .sqlite(let path):
+      var isDirectory: ObjCBool = false
+      if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
+        throw InputError(path, expected: "a database file", found: "a directory", remedy: "mend STEERSCOPE_DATABASE")
+      }
+      return path
     case .postgresql:
       throw InputError(
         "STEERSCOPE_DATABASE", expected: "sqlite:PATH",

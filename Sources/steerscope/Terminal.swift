@@ -26,11 +26,13 @@ enum Terminal {
 
   static var environment: [String: String] { ProcessInfo.processInfo.environment }
 
-  /// A closed pipe or a full disk under standard output ends the program; there is nobody left to tell.
+  /// A full disk under standard output ends the program (a closed pipe does so by its signal); words may be lost.
   private static func write(_ text: String, to file: FileHandle) {
     do {
       try file.write(contentsOf: Data(text.utf8))
     } catch {
+      guard file === FileHandle.standardOutput else { return }
+      say("error: standard output: expected room for the result, found \(String(cString: strerror(errno)))")
       exit(1)
     }
   }

@@ -1,8 +1,8 @@
 internal import ArgumentParser
 internal import Diagnostics
 internal import Experiments
-internal import Foundation
 internal import Reporting
+internal import SweepRecords
 internal import Tokenization
 
 /// `tokenize`: text to ids, and back.
@@ -12,7 +12,7 @@ struct TokenizeCommand: AsyncParsableCommand {
 
   @Option(help: "A Hugging Face directory or a .gguf file.") var model: String
   @Option(help: "Tokenise this file instead of TEXT.") var file: String?
-  @Option(help: "Print the text of these ids: 19556,905.") var decode: String?
+  @Option(parsing: .unconditional, help: "Print the text of these ids: 19556,905.") var decode: String?
   @OptionGroup var text: TextOptions
   @Option(help: "table, json or csv.") var format = OutputFormat.table
   @Argument(help: "The text, taken literally; special tokens spelled in it are parsed as such.") var content: String?
@@ -47,7 +47,8 @@ struct TokenizeCommand: AsyncParsableCommand {
       if let decoded {
         Terminal.result(decoded + "\n")
       } else if format == .csv {
-        Terminal.result("id,text\n" + tokens.map { "\($0.id),\(quoted($0.text))\n" }.joined())
+        let rows = tokens.map { [Cell.integer($0.id), .text($0.text)] }
+        Terminal.result(TerminalTable(columns: ["id", "text"], rows: rows).render(as: .csv))
       } else {
         Terminal.result(ids.map(String.init).joined(separator: " ") + "\n")
       }
@@ -56,11 +57,6 @@ struct TokenizeCommand: AsyncParsableCommand {
 
   private func input() throws(InputError) -> [UInt8] {
     guard let file else { return Array((content ?? "").utf8) }
-    guard let data = FileManager.default.contents(atPath: file) else {
-      throw InputError(file, expected: "a readable file", found: "none")
-    }
-    return [UInt8](data)
+    return try Inputs.bytes(file)
   }
-
-  private func quoted(_ text: String) -> String { "\"" + text.replacing("\"", with: "\"\"") + "\"" }
 }

@@ -188,9 +188,11 @@ struct DecomposerTests {
     #expect(refusal { $0.subjects[0].vector = [1, 2] }?.subject == "vector a")
     #expect(refusal { $0.subjects[1].vector[3] = .nan }?.subject == "vector b")
     #expect(refusal { $0.subjects[1].vector[3] = 1e30 }?.subject == "vector b")
-    #expect(refusal { $0.subjects[0].pairs?.negative[1, 2] = .infinity }?.subject == "negative activations of a, row 1")
     #expect(
-      refusal { $0.subjects[0].pairs?.positive = Matrix(rows: 0, columns: 16) }?.subject == "positive activations of a")
+      refusal { $0.subjects[0].pairs?.negative.rows[1, 2] = .infinity }?.subject == "negative activations of a, row 1")
+    #expect(
+      refusal { $0.subjects[0].pairs?.positive.rows = Matrix(rows: 0, columns: 16) }?.subject
+        == "positive activations of a")
     #expect(refusal { $0.coefficients = [1, .infinity] }?.subject == "coefficient")
     #expect(refusal { $0.coefficients = [1e300] }?.subject == "coefficient")
     #expect(refusal { $0.sparsities = [.atoms(0)] }?.subject == "sparsity")

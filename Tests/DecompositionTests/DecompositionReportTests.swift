@@ -85,6 +85,25 @@ struct DecompositionReportTests {
     #expect(difference[0].features.count == 3)
   }
 
+  /// Tokens of answers of different lengths: each pair counts the same, and codes are averaged, not activations.
+  @Test func pairDifferenceOfTokensIsTheMeanOfTheirCodes() throws {
+    let autoencoder = try Golden.autoencoder("standard")
+    let input = try Golden.input("standard")
+    let pairs = PairActivations(
+      positive: .init(input.rows(0..<3), counts: [1, 2]), negative: .init(input.rows(3..<6), counts: [2, 1]))
+    let report = try DecompositionReport.make(
+      autoencoder, vector: input.row(0), method: .pairDifference, pairs: pairs, pool: pool)[0]
+    func code(_ row: Int) -> [Float] {
+      autoencoder.encoding(of: input.rows(row..<row + 1), pool: pool).code(
+        0, coefficient: 1, convention: autoencoder.convention)
+    }
+    let weights: [Float] = [0.5, 0.25, 0.25, -0.25, -0.25, -0.5]
+    var expected = [Float](repeating: 0, count: autoencoder.width)
+    for row in 0..<6 { for (index, value) in code(row).enumerated() { expected[index] += weights[row] * value } }
+    for feature in report.features { #expect(abs(feature.coefficient - expected[feature.index]) < 1e-5) }
+    #expect(report.features.count == expected.filter { $0 != 0 }.count)
+  }
+
   @Test func refuses() throws {
     let autoencoder = try Golden.autoencoder("standard")
     let vector = try Golden.input("standard").row(0)

@@ -7,9 +7,9 @@ private let shapes: [(m: Int, k: Int, n: Int)] = {
   var shapes: [(Int, Int, Int)] = []
   for m in 1...13 { shapes.append((m, (m * 37) % 61 + 1, (m * 29) % 67 + 1)) }
   for n in [1, 15, 16, 17, 33, 70, 100] { for m in [1, 2, 3, 7] { shapes.append((m, n % 9 + 1, n)) } }
-  shapes += [
-    (1, 300, 130), (2, 299, 97), (3, 301, 65), (6, 384, 33), (7, 385, 20), (13, 769, 17), (5, 1, 1), (50, 20, 40),
-  ]
+  shapes += [(1, 300, 130), (2, 299, 97), (3, 301, 65), (6, 384, 33), (7, 385, 20), (13, 769, 17), (5, 1, 1)]
+  // Enough rows that row-major factors are packed; more than one strip of panels; more than one group of row blocks.
+  shapes += [(50, 20, 40), (49, 197, 545), (64, 390, 37), (97, 30, 70), (790, 5, 18), (20, 7, 600)]
   return shapes
 }()
 

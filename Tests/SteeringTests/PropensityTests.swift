@@ -114,7 +114,7 @@ import Testing
 
   @Test func progressRisesToOneAndCanStop() throws {
     let golden = try GoldenModel("llama-tied")
-    let propensity = Propensity(model: golden.model, layer: 1, positions: .scored, score: .sum, rowLimit: 20, batch: 2)
+    let propensity = Propensity(model: golden.model, layer: 1, positions: .scored, score: .sum, rowLimit: 8, batch: 2)
     var shares: [Double] = []
     _ = try propensity.evaluate(golden.pairs, directions: golden.directions(2), coefficients: [0, 1]) {
       shares.append($0)
@@ -129,7 +129,7 @@ import Testing
   @Test func nothingToDoIsNothingDone() throws {
     let golden = try GoldenModel("llama-tied")
     let propensity = Propensity(model: golden.model, layer: 1, positions: .scored, score: .sum)
-    #expect(try propensity.evaluate([], directions: golden.directions(1), coefficients: [1]) == [[]])
+    #expect(try propensity.evaluate([TokenizedPair](), directions: golden.directions(1), coefficients: [1]) == [[]])
     #expect(try propensity.evaluate(golden.pairs, directions: [], coefficients: [0, 1]).isEmpty)
   }
 }

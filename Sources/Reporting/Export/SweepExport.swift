@@ -2,6 +2,7 @@ internal import Diagnostics
 internal import Foundation
 package import Storage
 internal import SweepRecords
+internal import TensorFiles
 
 /// A file that an export left.
 package struct ExportedFile: Sendable, Equatable {
@@ -39,7 +40,7 @@ package struct SweepExport: Sendable {
   /// Writes all files, each complete or not at all, over those of an earlier export. Throws `InputError` where the folder can't be
   /// written. Returns what was written, in order.
   package func write(to folder: String) async throws -> [ExportedFile] {
-    try AtomicFile.makeFolder(folder)
+    try ExportFolder.make(folder)
     var files: [ExportedFile] = []
     let id = "'" + sweep.text.replacing("'", with: "''") + "'"
     for view in Self.views {
@@ -94,7 +95,7 @@ package struct SweepExport: Sendable {
           remedy: "run the sweep again: what is missing is computed anew")
       }
       let path = "\(name)/\(Self.fileName(title))-\(key.prefix(12)).safetensors"
-      try AtomicFile.makeFolder(folder + "/" + name)
+      try ExportFolder.make(folder + "/" + name)
       try AtomicFile.write(bytes, to: folder + "/" + path)
       files.append(ExportedFile(path: path, bytes: bytes.count, rows: nil))
     }

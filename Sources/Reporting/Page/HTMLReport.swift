@@ -1,6 +1,7 @@
 package import Diagnostics
 internal import Foundation
 internal import Storage
+internal import TensorFiles
 
 /// One self-contained page about a sweep: verdict, plots, tables, provenance. No script, nothing fetched; the same results give the
 /// same bytes.

@@ -1,21 +1,10 @@
 internal import Diagnostics
 internal import Foundation
 
-/// Files that are complete or not there.
-enum AtomicFile {
-  /// Writes to a temporary file beside the target and renames it. Throws `InputError` that names the path.
-  static func write(_ bytes: [UInt8], to path: String) throws(InputError) {
-    do {
-      try Data(bytes).write(to: URL(fileURLWithPath: path), options: .atomic)
-    } catch {
-      throw InputError(
-        path, expected: "a file that can be written", found: reason(error),
-        remedy: "check that its folder exists, may be written and has room")
-    }
-  }
-
+/// The folders that an export writes into.
+enum ExportFolder {
   /// Makes a folder and those above it, where they are missing.
-  static func makeFolder(_ path: String) throws(InputError) {
+  static func make(_ path: String) throws(InputError) {
     do {
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     } catch {
