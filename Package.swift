@@ -11,13 +11,15 @@ let common: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
-/// The kernels are optimised in every configuration and compiled for the CPU level that `doctor` checks:
-/// x86-64-v3 (AVX2, FMA, F16C); on arm64 the default has NEON. Nothing of them is inlined into modules of a lower level.
-let kernels: [SwiftSetting] =
-  common + [
-    .unsafeFlags(["-O", "-Xfrontend", "-disable-cmo"]),
-    .unsafeFlags(["-Xcc", "-march=x86-64-v3"], .when(platforms: [.linux])),
-  ]
+/// The CPU level that the kernels are compiled for, which `doctor` checks: x86-64-v3 (AVX2, FMA, F16C); arm64 has NEON by itself.
+#if arch(x86_64)
+  let level: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-march=x86-64-v3"])]
+#else
+  let level: [SwiftSetting] = []
+#endif
+
+/// The kernels are optimised in every configuration; nothing of them is inlined into modules of a lower CPU level.
+let kernels: [SwiftSetting] = common + level + [.unsafeFlags(["-O", "-Xfrontend", "-disable-cmo"])]
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = common) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: settings)

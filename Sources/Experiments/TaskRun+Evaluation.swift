@@ -57,8 +57,10 @@ extension TaskRun {
       throw TaskFault(.task, "side_effects.tokens is \(work.to) or more, but the text has \(tokens.count) tokens")
     }
     let start = prompted.tokenizer.wantsBeginningOfText ? [prompted.tokenizer.beginningOfText].compactMap { $0 } : []
-    let own = max(work.context - start.count, 1)
-    let contexts = stride(from: work.from, to: work.to, by: own).map { start + tokens[$0..<min($0 + own, work.to)] }
+    // Borders lie at multiples of the context whatever the slice, so that they don't move with what else is evaluated.
+    let contexts = stride(from: work.from, to: work.to, by: work.context).map {
+      start + tokens[$0..<min($0 + work.context, work.to)]
+    }
     let directions = try self.directions(
       work.variants, original: work.original, unit: work.settings.unit, statistics: work.statistics, layer: work.layer,
       dimension: prompted.model.architecture.width)

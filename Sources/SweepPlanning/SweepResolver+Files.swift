@@ -46,7 +46,7 @@ extension SweepResolver {
         effects.text, key: "\(file):\(effects.line): side_effects", least: 16, shape, state)
       return ResolvedSweep.SideEffects(
         text: digest, tokens: min(effects.tokens, count),
-        context: min(Self.contextLength, shape?.model.contextLength ?? .max))
+        context: min(Self.contextLength, (shape?.model.contextLength ?? .max) - 1))
     }
   }
 
@@ -84,7 +84,7 @@ extension SweepResolver {
         resolved.read = behaviour.read ?? facts.read
         resolved.pairTokens = facts.tokens
       case .vector(let path):
-        let found = try existing(path, key: key + ".vector")
+        let found = try existing(path, key: key + ".vector", besideFirst: true)
         if let shape {
           try inspector.checkVector(at: found.path, layers: shape.layers, dimension: shape.model.dimension)
         }
@@ -109,7 +109,7 @@ extension SweepResolver {
   func smallInput(
     _ path: String, key: String, into inputs: inout [Digest: [UInt8]]
   ) throws(InputError) -> Digest {
-    let found = try existing(path, key: key).path
+    let found = try existing(path, key: key, besideFirst: true).path
     let attributes = (try? FileManager.default.attributesOfItem(atPath: found)) ?? [:]
     guard attributes[.type] as? FileAttributeType != .typeDirectory else {
       throw InputError(key, expected: "a file", found: "the directory \(found)")
@@ -136,14 +136,17 @@ extension SweepResolver {
   }
 
   /// Where a name of the sweep file exists: as it is, under `STEERSCOPE_FILES`, or under the sweep's folder.
-  func existing(_ name: String, key: String) throws(InputError) -> FoundFile {
+  ///
+  /// - Parameter besideFirst: what lies beside the sweep wins, as it should for small inputs; models and SAEs are rather looked
+  ///   for under `STEERSCOPE_FILES`.
+  func existing(_ name: String, key: String, besideFirst: Bool = false) throws(InputError) -> FoundFile {
     var candidates: [FoundFile] = []
     if name.hasPrefix("/") {
       candidates = [FoundFile(path: name, locator: name)]
     } else {
       if let filesFolder { candidates.append(FoundFile(path: filesFolder + "/" + name, locator: name)) }
       let beside = URL(fileURLWithPath: name, relativeTo: URL(fileURLWithPath: folder + "/")).standardizedFileURL.path
-      candidates.append(FoundFile(path: beside, locator: beside))
+      candidates.insert(FoundFile(path: beside, locator: beside), at: besideFirst ? 0 : candidates.count)
     }
     for candidate in candidates where FileManager.default.fileExists(atPath: candidate.path) { return candidate }
     throw InputError(

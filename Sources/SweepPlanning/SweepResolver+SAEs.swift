@@ -38,7 +38,8 @@ extension SweepResolver {
 
   /// Rows tell SAEs of a layer apart by their names.
   func checkNames(of saes: [ResolvedSweep.SAE], _ specification: SweepSpecification, _ state: State) {
-    for (one, other) in zip(saes, saes.dropFirst()) where one.layer == other.layer && one.name == other.name {
+    var seen: Set<String> = []
+    for one in saes where !seen.insert("\(one.layer) \(one.name)").inserted {
       let line = specification.saes.last?.line ?? 0
       state.report(
         InputError(

@@ -69,17 +69,24 @@ struct EvaluateCommand: AsyncParsableCommand {
   }
 
   private func direction(width: Int) throws -> [Float] {
-    let values = try TensorLocator(vector).vector(width: width)
+    let locator = try TensorLocator(vector)
+    let values = try locator.vector(width: width)
     switch try choice(unit, flag: "--unit", CoefficientUnit.self) {
     case .vector: return values
     case .activationNorm:
-      guard let activationNorm, activationNorm > 0, activationNorm.isFinite else {
+      guard let median = try activationNorm ?? medianNorm(in: locator), median > 0, median.isFinite else {
         throw InputError(
           "--unit activation-norm", expected: "--activation-norm with the layer's median norm", found: "none",
-          remedy: "`extract` writes it as activation_norm_p50.L into its metadata")
+          remedy: "give a vector of `extract`, which writes activation_norm_p50.\(layer) into its file's metadata")
       }
-      return SteeringVectors.rescaled(values, to: Float(activationNorm))
+      return SteeringVectors.rescaled(values, to: Float(median))
     }
+  }
+
+  /// The layer's median norm, where the vector's file says it as `extract` does.
+  private func medianNorm(in locator: TensorLocator) throws(InputError) -> Double? {
+    guard let file = try TensorLocator.open(locator.path) as? SafetensorsFile else { return nil }
+    return file.metadata["activation_norm_p50.\(layer)"].flatMap { Double($0) }
   }
 
   private func show(_ result: Steerability, _ propensities: [[Double]], layer: Int) throws {
