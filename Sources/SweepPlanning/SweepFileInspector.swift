@@ -10,6 +10,11 @@ package protocol SweepFileInspector: Sendable {
   func sae(at path: String) throws(InputError) -> SAEFacts
   /// How many pairs a contrast or question file has, how long they are, and where its extraction reads by default.
   func contrastSet(_ bytes: [UInt8], name: String) throws(InputError) -> ContrastFacts
+  /// Checks that the model at `path` can be asked the first `count` pairs of a file: their tokens fit its context, and tell the
+  /// answers apart; an error names the item.
+  func checkPairs(
+    _ bytes: [UInt8], name: String, count: Int, modelAt path: String, template: String
+  ) throws(InputError)
   /// Checks that a vector file holds a vector of dimension `dimension` for each layer; an error names what is wrong.
   func checkVector(at path: String, layers: [Int], dimension: Int) throws(InputError)
   /// A prompt template as the tasks take it: a known name, or the text of the file at `path`.

@@ -83,6 +83,7 @@ extension SweepResolver {
         resolved.pairs = min(facts.count, behaviour.limit ?? .max)
         resolved.read = behaviour.read ?? facts.read
         resolved.pairTokens = facts.tokens
+        try check(pairs: resolved.pairs, of: state.inputs[digest] ?? [], name: path, shape)
       case .vector(let path):
         let found = try existing(path, key: key + ".vector", besideFirst: true)
         if let shape {
@@ -101,8 +102,16 @@ extension SweepResolver {
       resolved.questions = digest
       resolved.questionCount = min(facts.count, behaviour.questions ?? .max)
       resolved.questionTokens = facts.tokens
+      try check(pairs: resolved.questionCount, of: state.inputs[digest] ?? [], name: path, shape)
     }
     return resolved
+  }
+
+  /// Finds now what would otherwise park a task hours later.
+  private func check(pairs count: Int, of bytes: [UInt8], name: String, _ shape: Shape?) throws(InputError) {
+    guard let shape else { return }
+    try inspector.checkPairs(
+      bytes, name: name, count: count, modelAt: shape.modelPath, template: shape.model.reference.template)
   }
 
   /// Stores a small file among the inputs, under its digest.

@@ -31,7 +31,12 @@ enum Inputs {
     let set = try ContrastSet(json: try bytes(path), name: path)
     let count = min(set.pairs.count, try Lists.count(limit ?? .max, flag: "--limit"))
     let pairs = try set.tokenized(0..<count, template: prompted.template, tokenizer: prompted.tokenizer)
-    let context = prompted.model.architecture.contextLength
+    try check(pairs, of: path, context: prompted.model.architecture.contextLength)
+    return (set, pairs)
+  }
+
+  /// Throws for the first pair that is longer than a model's context.
+  static func check(_ pairs: [TokenizedPair], of path: String, context: Int) throws(InputError) {
     for (index, pair) in pairs.enumerated() {
       let tokens = pair.prompt.count + max(pair.positive.count, pair.negative.count)
       guard tokens <= context else {
@@ -40,7 +45,6 @@ enum Inputs {
           remedy: "shorten the text")
       }
     }
-    return (set, pairs)
   }
 
   /// A matrix [n, d] from `PATH:NAME`.

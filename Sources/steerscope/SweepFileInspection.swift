@@ -6,11 +6,14 @@ internal import SparseAutoencoders
 internal import Steering
 internal import SweepPlanning
 internal import SweepRecords
+internal import Synchronization
 internal import TensorFiles
 internal import Tokenization
 
 /// Looks into the files of a sweep with the readers of the modules that know them.
 struct SweepFileInspection: SweepFileInspector {
+  private let tokenizers = LastTokenizer()
+
   func model(at path: String) throws(InputError) -> ModelFacts {
     let architecture = try LanguageModel.describe(ModelFiles(path: path)).architecture
     let embedding = architecture.vocabulary * architecture.width * (architecture.tiedUnembedding ? 1 : 2)
@@ -36,6 +39,15 @@ struct SweepFileInspection: SweepFileInspector {
       answerBytes: set.pairs.reduce(0) { $0 + $1.positive.utf8.count + $1.negative.utf8.count })
   }
 
+  func checkPairs(
+    _ bytes: [UInt8], name: String, count: Int, modelAt path: String, template: String
+  ) throws(InputError) {
+    let tokenizer = try tokenizers.tokenizer(at: path)
+    let pairs = try ContrastSet(json: bytes, name: name).tokenized(
+      0..<count, template: PromptedModel.template(template, tokenizer: tokenizer), tokenizer: tokenizer)
+    try Inputs.check(pairs, of: name, context: model(at: path).contextLength)
+  }
+
   func checkVector(at path: String, layers: [Int], dimension: Int) throws(InputError) {
     let bytes = try Inputs.bytes(path)
     for layer in layers {
@@ -56,6 +68,18 @@ struct SweepFileInspection: SweepFileInspector {
   }
 
   func tokenCount(of text: [UInt8], modelAt path: String) throws(InputError) -> Int {
-    try PromptedModel.tokenizer(at: path).encode(bytes: text).count
+    try tokenizers.tokenizer(at: path).encode(bytes: text).count
+  }
+}
+
+/// The tokenizer of the model that was asked for last: large ones take a second to read.
+private final class LastTokenizer: Sendable {
+  private let last = Mutex<(path: String, tokenizer: Tokenizer)?>(nil)
+
+  func tokenizer(at path: String) throws(InputError) -> Tokenizer {
+    if let known = last.withLock({ $0?.path == path ? $0?.tokenizer : nil }) { return known }
+    let tokenizer = try PromptedModel.tokenizer(at: path)
+    last.withLock { $0 = (path, tokenizer) }
+    return tokenizer
   }
 }

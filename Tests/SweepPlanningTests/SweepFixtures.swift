@@ -66,6 +66,14 @@ struct FakeInspector: SweepFileInspector {
     SAEFacts(dimension: saeDimension, width: path.contains("65k") ? 65_536 : 16_384, layer: saeLayer)
   }
 
+  func checkPairs(
+    _ bytes: [UInt8], name: String, count: Int, modelAt path: String, template: String
+  ) throws(InputError) {
+    guard bytes.first != UInt8(ascii: "!") else {
+      throw InputError("\(name): item 0", expected: "answers that differ in a token", found: "none that do")
+    }
+  }
+
   func contrastSet(_ bytes: [UInt8], name: String) throws(InputError) -> ContrastFacts {
     guard let count = Int(String(decoding: bytes, as: UTF8.self)) else {
       throw InputError(name, expected: "pairs", found: "none")

@@ -47,7 +47,7 @@ struct DotPlot {
       [row.value]
         + (row.interval.map { [max($0.lowerBound, limits.lowerBound), min($0.upperBound, limits.upperBound)] } ?? [])
     }
-    let axis = Axis(covering: bounds + marks.map(\.value), ticks: 6)
+    let axis = Axis(covering: bounds + marks.map(\.value), ticks: 4)
     let headings = Double(groups.count { !$0.heading.isEmpty }) * Self.headingHeight
     let bottom =
       Self.top + headings + Double(rows.count) * Self.rowHeight + Double(groups.count) * Self.gap
