@@ -161,6 +161,34 @@ import Testing
     }
   }
 
+  /// Before any task runs: a prompt that the context can't hold, and answers that no token tells apart.
+  @Test func pairsThatTheModelCannotBeAsked() async throws {
+    try await Program.inFolder { program in
+      let long = String(repeating: "word ", count: 4000)
+      try program.write(
+        #"[{"prompt": "Is it? ", "positive": "yes", "negative": "no"}, {"prompt": "\#(long)", "positive": "b", "negative": "c"}]"#,
+        to: "long.json")
+      try program.write(
+        #"[{"prompt": "Is it? ", "positive": "yes", "negative": "yes."}, {"prompt": "Which? ", "positive": "b", "negative": "c"}]"#,
+        to: "same.json")
+      try program.write(
+        """
+        name: x
+        model: {path: \(Program.model), prompt: raw}
+        activations: {sample: 512}
+        behaviours: [{name: a, extract: same.json, evaluate: long.json}]
+        layers: [0]
+
+        """, to: "sweep.yaml")
+      for command in ["plan", "run"] {
+        let output = try program(command, "sweep.yaml")
+        #expect(output.status == 2)
+        #expect(output.words.contains("long.json: item 1: expected at most"), "\(output.words)")
+        #expect(output.words.contains("same.json: item 0: expected answers that differ"), "\(output.words)")
+      }
+    }
+  }
+
   @Test func databasesThatAreNone() async throws {
     try await Program.inFolder { program in
       try program.write("this is no database", to: "text.db")
