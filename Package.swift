@@ -38,6 +38,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.0"),
   ],
   targets: [
     // Floor 0: nothing of ours below.
@@ -47,10 +48,13 @@ let package = Package(
     library("SweepRecords", ["CLibCrypto"]),
     system("CLibCrypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
     system("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
+    system("CPostgreSQL", pkgConfig: "libpq", apt: "libpq-dev"),
     .systemLibrary(name: "CProcessor"),
+    system("CRabbitMQ", pkgConfig: "librabbitmq", apt: "librabbitmq-dev"),
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
     // Floor 1.
+    library("Telemetry", [.product(name: "FlyingFox", package: "FlyingFox")]),
     library("TensorFiles", ["CZlib", "Diagnostics", "Kernels"]),
     // Floor 2.
     library("Tokenization", ["CPCRE2", "Diagnostics"]),
@@ -67,22 +71,23 @@ let package = Package(
         "Decomposition", "Diagnostics", "Kernels", "LanguageModels", "SparseAutoencoders", "Steering", "SweepRecords",
         "TensorFiles", "Tokenization",
       ]),
-    library("Messaging", ["Diagnostics", "SweepRecords"]),
+    library("Messaging", ["CRabbitMQ", "Diagnostics", "SweepRecords"]),
     .target(
       name: "Schemas", path: "schemas", exclude: ["messages", "sweep.schema.json"],
       resources: [.embedInCode("migration_0001_initial_sqlite.sql")], swiftSettings: common),
-    library("Storage", ["CSQLite", "Diagnostics", "Schemas", "SweepRecords"]),
+    library("Storage", ["CPostgreSQL", "CSQLite", "Diagnostics", "Schemas", "SweepRecords"]),
     library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
     // Floor 6.
-    library("Orchestration", ["Diagnostics", "Messaging", "Storage", "SweepRecords"]),
+    library("Orchestration", ["Diagnostics", "Messaging", "Storage", "SweepRecords", "Telemetry"]),
     library("Reporting", ["Diagnostics", "Storage", "SweepRecords", "TensorFiles"]),
     // Floor 7.
     .executableTarget(
       name: "steerscope",
       dependencies: [
         "Decomposition", "Diagnostics", "Experiments", "Kernels", "LanguageModels", "Orchestration", "Processor",
-        "Reporting", "SparseAutoencoders", "Steering", "Storage", "SweepPlanning", "SweepRecords", "TensorFiles",
-        "Tokenization", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Messaging", "Reporting", "SparseAutoencoders", "Steering", "Storage", "SweepPlanning", "SweepRecords",
+        "Telemetry",
+        "TensorFiles", "Tokenization", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: common),
 
     tests(
@@ -95,7 +100,7 @@ let package = Package(
       ]),
     tests("Kernels", ["Kernels"]),
     tests("LanguageModels", ["Diagnostics", "Kernels", "LanguageModels", "TensorFiles"]),
-    tests("Messaging", ["Diagnostics", "Messaging", "SweepRecords"]),
+    tests("Messaging", ["CRabbitMQ", "Diagnostics", "Messaging", "SweepRecords", "TestServers"]),
     tests("Orchestration", ["Diagnostics", "Messaging", "Orchestration", "Storage", "SweepRecords"]),
     tests("Processor", ["Processor"]),
     tests("Reporting", ["Diagnostics", "Reporting", "Storage", "SweepRecords", "TensorFiles"]),
@@ -103,10 +108,13 @@ let package = Package(
     tests(
       "Steering",
       ["Diagnostics", "Kernels", "LanguageModels", "Steering", "SweepRecords", "TensorFiles", "Tokenization"]),
+    // Real servers, for tests of what talks to them.
+    .target(name: "TestServers", path: "Tests/TestServers", swiftSettings: common),
     // Spawns the program, which the dependency has built beside the tests.
     tests("Steerscope", ["steerscope", "TensorFiles"]),
-    tests("Storage", ["Diagnostics", "Schemas", "Storage", "SweepRecords"]),
+    tests("Storage", ["CPostgreSQL", "Diagnostics", "Schemas", "Storage", "SweepRecords", "TestServers"]),
     tests("SweepPlanning", ["Diagnostics", "SweepPlanning", "SweepRecords"]),
+    tests("Telemetry", ["Telemetry"]),
     tests("TensorFiles", ["CZlib", "Diagnostics", "Kernels", "TensorFiles"]),
     tests("Tokenization", ["Diagnostics", "Tokenization"]),
   ],

@@ -1,0 +1,4 @@
+import Telemetry
+import Testing
+
+@Suite struct MetricsTests {}
