@@ -18,14 +18,16 @@ package enum Schemas {
   /// The migrations of SQLite, in order.
   package static var sqliteMigrations: [Migration] {
     numbered([
-      ("migration_0001_initial_sqlite.sql", PackageResources.migration_0001_initial_sqlite_sql)
+      ("migration_0001_initial_sqlite.sql", PackageResources.migration_0001_initial_sqlite_sql),
+      ("migration_0002_problems_sqlite.sql", PackageResources.migration_0002_problems_sqlite_sql),
     ])
   }
 
   /// The migrations of PostgreSQL, in order: the same numbers as SQLite's, for the same schema.
   package static var postgresqlMigrations: [Migration] {
     numbered([
-      ("migration_0001_initial_postgresql.sql", PackageResources.migration_0001_initial_postgresql_sql)
+      ("migration_0001_initial_postgresql.sql", PackageResources.migration_0001_initial_postgresql_sql),
+      ("migration_0002_problems_postgresql.sql", PackageResources.migration_0002_problems_postgresql_sql),
     ])
   }
 

@@ -17,7 +17,8 @@ struct AppliedMigration: Sendable, Equatable {
     for row in applied {
       guard let same = known.first(where: { $0.number == row.number }) else {
         throw InputError(
-          database, expected: "a schema of version \(known.count) or older", found: "version \(row.number) (\(row.name))",
+          database, expected: "a schema of version \(known.count) or older",
+          found: "version \(row.number) (\(row.name))",
           remedy: "use the newer steerscope that wrote it")
       }
       guard same.checksum == row.checksum else {

@@ -36,7 +36,8 @@ struct SQLiteMigrator {
       for migration in try pending(&db) {
         try db.execute(migration.sql)
         try db.run(
-          "INSERT INTO schema_migration (number, name, checksum, applied_at) VALUES (?, ?, ?, ?)", SQLValue(migration.number),
+          "INSERT INTO schema_migration (number, name, checksum, applied_at) VALUES (?, ?, ?, ?)",
+          SQLValue(migration.number),
           SQLValue(migration.file), SQLValue(migration.checksum), SQLValue(now))
       }
     }
