@@ -135,9 +135,8 @@ extension Coordinator {
   }
 
   func countWorkers() async throws {
-    let now = try await store.now()
-    let live = try await store.workers().count { $0.stoppedAt == nil && $0.seenAt > now - settings.reap.lease }
-    window.workers = max(1, live)
+    let live = try await store.workers(seenWithin: settings.reap.lease)
+    window.workers = max(1, live.count)
     schedule.did(.census, at: time.now())
   }
 

@@ -44,6 +44,9 @@ package protocol ResultStore: Sendable {
   /// Ends active sweeps with nothing left to run: `done`, or `done_with_parked`. Returns those that ended now.
   func settleSweeps(as leader: LeaderToken) async throws -> [SweepSummary]
 
+  /// Notes why a sweep can't go on, in words for people; nil when all is well. The note goes when the sweep ends.
+  func note(problem: String?, of sweep: SweepID, as leader: LeaderToken) async throws
+
   /// Counts dependencies anew and corrects what was wrong, dependents included; an empty reply is the expected one.
   func recomputeCounters(as leader: LeaderToken) async throws -> [CounterCorrection]
 
@@ -119,8 +122,9 @@ package protocol ResultStore: Sendable {
   /// The tasks with these keys, in no order; what is missing has never been planned.
   func tasks(withKeys keys: [Digest]) async throws -> [TaskStatus]
 
-  /// All workers, the last seen first.
-  func workers() async throws -> [WorkerStatus]
+  /// Workers, the last seen first: those that were heard of within so many seconds and have not signed off, or, with
+  /// nil, all that ever were.
+  func workers(seenWithin seconds: Double?) async throws -> [WorkerStatus]
 
   /// What a finished task made under a name; nil when it is not there (yet).
   func artifactReference(task key: Digest, name: String) async throws -> ArtifactReference?
@@ -140,4 +144,9 @@ package protocol ResultStore: Sendable {
 
   /// The database's time in seconds since 1970.
   func now() async throws -> Double
+}
+
+extension ResultStore {
+  /// All workers that ever were, the last seen first.
+  package func workers() async throws -> [WorkerStatus] { try await workers(seenWithin: nil) }
 }
