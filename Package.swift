@@ -73,7 +73,10 @@ let package = Package(
     library("Messaging", ["CRabbitMQ", "Diagnostics", "SweepRecords"]),
     .target(
       name: "Schemas", path: "schemas", exclude: ["messages", "sweep.schema.json"],
-      resources: [.embedInCode("migration_0001_initial_sqlite.sql")], swiftSettings: common),
+      resources: [
+        .embedInCode("migration_0001_initial_postgresql.sql"), .embedInCode("migration_0001_initial_sqlite.sql"),
+        .embedInCode("migration_0002_problems_postgresql.sql"), .embedInCode("migration_0002_problems_sqlite.sql"),
+      ], swiftSettings: common),
     library("Storage", ["CPostgreSQL", "CSQLite", "Diagnostics", "Schemas", "SweepRecords"]),
     library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
     // Floor 6.

@@ -19,6 +19,12 @@ package actor Worker {
     package var storeAttempts: Int?
     /// There is no other worker that could do what this one can't.
     package var isAlone = false
+    /// Seconds that a task may compute; nil for no limit.
+    package var taskSeconds: Double?
+    /// Bytes of memory that the process may use while a task runs; nil for no limit.
+    package var memoryLimit: Int?
+    /// How often a running task is looked at for its limits.
+    package var watchEvery: Duration = .milliseconds(200)
 
     package init() {}
   }
@@ -29,6 +35,33 @@ package actor Worker {
     /// The part of the task that is done, 0...1. From the task's thread.
     case advanced(TaskID, fraction: Double)
     case settled(TaskID, Settlement)
+    /// So many tasks were claimed in one transaction that took so many seconds.
+    case claimed(Int, seconds: Double)
+    /// Messages whose task could not be claimed, by why.
+    case missed([ClaimMiss: Int])
+    /// A task's thread came to a result.
+    case computed(TaskKind, seconds: Double, TaskEffort)
+    /// Results of so many tasks were stored in one transaction that took so many seconds.
+    case stored(tasks: Int, rows: Int, seconds: Double)
+    /// A message that can't be read.
+    case deadLetter(DeadLetter.Reason)
+    /// A task used more than it may.
+    case overran(TaskID, Overrun)
+  }
+
+  /// What a task used too much of.
+  package enum Overrun: Sendable, Equatable {
+    case time(limit: Double)
+    /// In bytes.
+    case memory(used: Int, limit: Int)
+  }
+
+  /// How a worker's service ended.
+  package enum End: Sendable, Equatable {
+    /// It was told to.
+    case stopped
+    /// The process is not fit to go on, and a new one would be: a task would not stop, or memory is not given back.
+    case mustRestart(reason: String)
   }
 
   /// How a worker's dealings with a task ended.
@@ -60,12 +93,16 @@ package actor Worker {
   package nonisolated var id: WorkerID { registration.id }
   let settings: Settings
   let store: any ResultStore
+  /// The same store by a way of its own, so that no long call holds up a heartbeat.
+  private let beatStore: any ResultStore
   let queue: any TaskQueue
   let executor: any TaskExecutor
   let fetcher: InputFetcher
   let time: Timekeeper
   let log: LogSink
   let events: @Sendable (Event) -> Void
+  /// Bytes of memory that the process uses; nil where it can't be told.
+  let memoryInUse: @Sendable () -> Int?
   nonisolated let wake = WakeSignal()
 
   var phase = Phase.serving
@@ -73,23 +110,36 @@ package actor Worker {
   var readiness: WorkerReadiness
   var batch: BatchSize
   var running: [TaskLease: (monitor: RunningTask, abandon: @Sendable () -> Void)] = [:]
+  /// What running tasks used too much of.
+  var overruns: [TaskLease: Overrun] = [:]
+  /// Not nil: this process should not go on, and why.
+  var unfit: String?
   package internal(set) var tally = Tally()
+  /// When the store last answered a heartbeat.
+  private var lastBeat: Duration?
   private var consumer: (any TaskConsumer)?
   private var prefetch = 0
   private var connecting = Backoff()
   private var deadline: Task<Void, Never>?
 
+  /// - Parameters:
+  ///   - beatStore: the same store by a connection of its own, for heartbeats; `store` where nil.
+  ///   - artifacts: where artifacts are kept on this machine's disk; nil for nowhere.
   package init(
     _ registration: WorkerRegistration, settings: Settings = Settings(), store: any ResultStore,
-    queue: any TaskQueue, executor: any TaskExecutor, files: any FileResolver, time: Timekeeper = .continuous(),
-    log: @escaping LogSink = { _ in }, events: @escaping @Sendable (Event) -> Void = { _ in }
+    beatStore: (any ResultStore)? = nil, queue: any TaskQueue, executor: any TaskExecutor, files: any FileResolver,
+    artifacts: ArtifactFolder? = nil, memoryInUse: @escaping @Sendable () -> Int? = { ProcessMemory.inUse },
+    time: Timekeeper = .continuous(), log: @escaping LogSink = { _ in }, events: @escaping @Sendable (Event) -> Void = { _ in }
   ) {
     self.registration = registration
     self.settings = settings
     self.store = store
+    self.beatStore = beatStore ?? store
     self.queue = queue
     self.executor = executor
-    fetcher = InputFetcher(store: store, files: files, cacheCapacity: settings.cacheCapacity)
+    fetcher = InputFetcher(
+      store: store, files: files, cacheCapacity: settings.cacheCapacity, folder: artifacts)
+    self.memoryInUse = memoryInUse
     self.time = time
     self.log = log
     self.events = events
@@ -102,7 +152,8 @@ package actor Worker {
   /// Serves until it is stopped or its task is cancelled, then signs off.
   ///
   /// - Throws: what no waiting mends: a damaged store, a fault in this program.
-  package func run() async throws {
+  @discardableResult
+  package func run() async throws -> End {
     try await start()
     do {
       try await withThrowingTaskGroup { group in
@@ -113,17 +164,19 @@ package actor Worker {
       }
     } catch is CancellationError {
       await signOff()
-      return
+      return .stopped
     } catch {
       await signOff()
       throw error
     }
     await signOff()
+    return unfit.map { .mustRestart(reason: $0) } ?? .stopped
   }
 
   /// Enters the worker in the store; before the first `step`.
   package func start() async throws {
     try await retry("register", while: { phase < .stopping }) { try await store.register(registration) }
+    lastBeat = time.now()
     log(LogEntry(.info, "a worker started", worker: id, details: ["host": registration.host]))
   }
 
@@ -140,9 +193,9 @@ package actor Worker {
     await consumer?.stop()
   }
 
-  /// Stops at once: tells what runs to stop, gives it back. Safe to repeat.
+  /// Stops at once: tells what runs to stop, gives it back. Called again, it waits for nothing that still runs.
   package func stop() async {
-    guard phase < .stopping else { return }
+    guard phase < .stopping else { return abandonAll() }
     phase = .stopping
     for task in running.values { task.monitor.stop() }
     deadline?.cancel()
@@ -210,14 +263,14 @@ package actor Worker {
   /// has
   /// waited a while.
   private func connected() async throws -> (any TaskConsumer)? {
-    if let consumer, prefetch == batch.size { return consumer }
+    if let consumer, prefetch == batch.prefetch { return consumer }
     await consumer?.close()
     consumer = nil
     guard phase == .serving else { return nil }
     do {
-      let made = try await queue.consume(as: id.text, prefetch: batch.size)
+      let made = try await queue.consume(as: id.text, prefetch: batch.prefetch)
       consumer = made
-      prefetch = batch.size
+      prefetch = batch.prefetch
       connecting.succeeded()
       // Whoever drained us meanwhile had nothing to stop.
       if phase > .serving { await made.stop() }
@@ -244,7 +297,8 @@ package actor Worker {
     let condition: WorkerCondition = phase == .serving ? readiness.condition : .draining
     let reply: HeartbeatReply
     do {
-      reply = try await store.heartbeat(id, condition, for: settings.lease)
+      reply = try await beatStore.heartbeat(id, condition, for: settings.lease)
+      lastBeat = time.now()
     } catch let error as StoreError where error.isTransient {
       // The next one may be in time; if not, the finish is fenced.
       return log(LogEntry(.warning, "a heartbeat failed", worker: id, details: ["error": error.description]))
@@ -281,8 +335,19 @@ package actor Worker {
     events(.settled(lease.task, settlement))
   }
 
+  /// The process should not go on: what else it holds goes back, then `run` ends.
+  func declareUnfit(_ reason: String) async {
+    unfit = reason
+    log(LogEntry(.warning, "the process must be started anew", worker: id, details: ["reason": reason]))
+    await stop()
+  }
+
   // MARK: Looking in
 
+  /// Seconds since the store last answered a heartbeat; nil while it has not yet.
+  package var secondsSinceBeat: Double? { lastBeat.map { (time.now() - $0).inSeconds } }
+  /// Whether there is a consumer that takes messages.
+  package var isConsuming: Bool { consumer != nil && phase == .serving }
   /// Why the worker can't do everything; empty when it can.
   package var troubles: [String] { readiness.reasons }
   /// How many tasks it avoids for want of an input, and how often in a row everything failed.

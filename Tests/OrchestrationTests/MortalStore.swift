@@ -88,6 +88,9 @@ struct MortalStore: ResultStore {
   func settleSweeps(as leader: LeaderToken) async throws -> [SweepSummary] {
     try await alive { try await inner.settleSweeps(as: leader) }
   }
+  func note(problem: String?, of sweep: SweepID, as leader: LeaderToken) async throws {
+    try await alive { try await inner.note(problem: problem, of: sweep, as: leader) }
+  }
   func recomputeCounters(as leader: LeaderToken) async throws -> [CounterCorrection] {
     try await alive { try await inner.recomputeCounters(as: leader) }
   }
@@ -132,7 +135,9 @@ struct MortalStore: ResultStore {
   func tasks(withKeys keys: [Digest]) async throws -> [TaskStatus] {
     try await alive { try await inner.tasks(withKeys: keys) }
   }
-  func workers() async throws -> [WorkerStatus] { try await alive { try await inner.workers() } }
+  func workers(seenWithin seconds: Double?) async throws -> [WorkerStatus] {
+    try await alive { try await inner.workers(seenWithin: seconds) }
+  }
   func artifactReference(task key: Digest, name: String) async throws -> ArtifactReference? {
     try await alive { try await inner.artifactReference(task: key, name: name) }
   }
