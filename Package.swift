@@ -38,7 +38,6 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
-    .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.0"),
   ],
   targets: [
     // Floor 0: nothing of ours below.
@@ -54,7 +53,7 @@ let package = Package(
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
     // Floor 1.
-    library("Telemetry", [.product(name: "FlyingFox", package: "FlyingFox")]),
+    library("Telemetry", ["Diagnostics"]),
     library("TensorFiles", ["CZlib", "Diagnostics", "Kernels"]),
     // Floor 2.
     library("Tokenization", ["CPCRE2", "Diagnostics"]),
@@ -117,7 +116,7 @@ let package = Package(
     tests("Steerscope", ["steerscope", "TensorFiles"]),
     tests("Storage", ["CPostgreSQL", "Diagnostics", "Schemas", "Storage", "SweepRecords", "TestServers"]),
     tests("SweepPlanning", ["Diagnostics", "SweepPlanning", "SweepRecords"]),
-    tests("Telemetry", ["Telemetry"]),
+    tests("Telemetry", ["Diagnostics", "Telemetry"]),
     tests("TensorFiles", ["CZlib", "Diagnostics", "Kernels", "TensorFiles"]),
     tests("Tokenization", ["Diagnostics", "Tokenization"]),
   ],
