@@ -49,7 +49,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
       declareQueues: { () async throws(QueueError) in try await queue.declareTopology() },
       expander: SweepPlanExpander(), holder: id.text, log: log)
     signals.handle { count in
-      guard count == 1 else { exit(ExitCode.interrupted.rawValue) }
+      guard count == 1 else { Foundation.exit(ExitCode.interrupted.rawValue) }
       log(LogEntry(.info, "stops; once more to stop at once"))
       Task { await coordinator.stop() }
     }
@@ -66,9 +66,9 @@ struct ServiceIdentity: Sendable {
 
   /// The machine's name, without asking the network for it.
   let host: String = {
-    var name = [UInt8](repeating: 0, count: 256)
-    let code = name.withUnsafeMutableBytes { gethostname($0.baseAddress, $0.count - 1) }
-    return code == 0 ? String(decoding: name.prefix { $0 != 0 }, as: UTF8.self) : "unknown"
+    var name = [CChar](repeating: 0, count: 256)
+    guard gethostname(&name, name.count - 1) == 0 else { return "unknown" }
+    return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }()
 }
 

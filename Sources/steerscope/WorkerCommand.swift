@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Diagnostics
 internal import Experiments
 internal import Foundation
+internal import Kernels
 internal import Messaging
 internal import Orchestration
 internal import Storage
@@ -62,7 +63,7 @@ struct WorkerCommand: AsyncParsableCommand {
         switch count {
         case 1: await worker.drain(within: .seconds(drain))
         case 2: await worker.stopAtOnce()
-        default: exit(ExitCode.interrupted.rawValue)
+        default: Foundation.exit(ExitCode.interrupted.rawValue)
         }
       }
     }
