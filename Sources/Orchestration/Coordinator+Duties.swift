@@ -31,23 +31,29 @@ extension Coordinator {
           details: ["tasks": "\(tasks.count)", "new": "\(reply.inserted)", "done": "\(reply.alreadyDone)"]))
       planning?.summary.cursor = reply.cursor
       if reply.state != .planning { planning = nil }
-      unplannable[sweep.id] = nil
+      if unplannable.removeValue(forKey: sweep.id) != nil || sweep.problem != nil {
+        planning?.summary.problem = nil
+        try await trying("note") { try await store.note(problem: nil, of: sweep.id, as: leaderToken()) }
+      }
       schedule.did(.expand, at: time.now(), again: true)
       if reply.state == .active { hurry(.dispatch) }
     } catch let error as StoreError where error.code == .notLeader || error.isTransient {
       throw error
     } catch {
-      cannotPlan(sweep.id, "\(error)")
+      try await cannotPlan(sweep.id, "\(error)")
     }
   }
 
-  private func cannotPlan(_ sweep: SweepID, _ reason: String) {
+  private func cannotPlan(_ sweep: SweepID, _ reason: String) async throws {
     planning = nil
+    schedule.did(.expand, at: time.now())
     var backoff = unplannable[sweep]?.backoff ?? Backoff(first: .seconds(10), longest: .seconds(600))
     unplannable[sweep] = (time.now() + backoff.failed(jitter: time.jitter()), backoff)
     log(LogEntry(.error, "a sweep can't be planned", sweep: sweep, details: ["error": reason]))
     events(.unplannable(sweep, reason: reason))
-    schedule.did(.expand, at: time.now())
+    try await trying("note") {
+      try await store.note(problem: "it can't be planned: \(reason)", of: sweep, as: leaderToken())
+    }
   }
 
   /// Moves what is ready to `queued`, then rings for it; what no queue took goes back (protocol.md 4).
@@ -132,12 +138,6 @@ extension Coordinator {
     guard !reaped.isEmpty else { return }
     events(.leasesExpired(reaped.count, parked: reaped.count { $0.state == .parked }))
     hurry(.dispatch)
-  }
-
-  func countWorkers() async throws {
-    let live = try await store.workers(seenWithin: settings.reap.lease)
-    window.workers = max(1, live.count)
-    schedule.did(.census, at: time.now())
   }
 
   func settle() async throws {

@@ -54,8 +54,6 @@ package actor Coordinator {
 
   let settings: Settings
   let store: any ResultStore
-  /// The same store by a way of its own, so that no long call holds up the lead.
-  let leadStore: any ResultStore
   let queue: any TaskQueue
   /// Makes sure that the broker has the queues.
   let declareQueues: @Sendable () async throws(QueueError) -> Void
@@ -86,18 +84,16 @@ package actor Coordinator {
   private var lastContact: Duration?
 
   /// - Parameters:
-  ///   - leadStore: the same store by a connection of its own, for what must not wait; `store` where nil.
   ///   - declareQueues: declares the broker's queues; called before the first message and after messages came back.
   ///   - holder: who leads, in words unique to this process; a new process of the same name takes over at once.
   package init(
-    settings: Settings = Settings(), store: any ResultStore, leadStore: (any ResultStore)? = nil, queue: any TaskQueue,
+    settings: Settings = Settings(), store: any ResultStore, queue: any TaskQueue,
     declareQueues: @escaping @Sendable () async throws(QueueError) -> Void = { () async throws(QueueError) in },
     expander: any SweepExpander, holder: String, time: Timekeeper = .continuous(),
     log: @escaping LogSink = { _ in }, events: @escaping @Sendable (Event) -> Void = { _ in }
   ) {
     self.settings = settings
     self.store = store
-    self.leadStore = leadStore ?? store
     self.queue = queue
     self.declareQueues = declareQueues
     self.expander = expander
@@ -165,7 +161,7 @@ package actor Coordinator {
     self.token = nil
     schedule.lostLead(at: time.now())
     do {
-      try await leadStore.releaseLeadership(token)
+      try await store.releaseLeadership(token)
       log(LogEntry(.info, "gave the lead up", details: ["coordinator": holder]))
     } catch {
       log(LogEntry(.warning, "could not give the lead up; it will expire", details: ["error": "\(error)"]))
@@ -226,9 +222,9 @@ package actor Coordinator {
     let asked = time.now()
     do {
       if let token, schedule.isLeading {
-        guard try await leadStore.renewLeadership(token, for: settings.leadership) else { return loseLead() }
+        guard try await store.renewLeadership(token, for: settings.leadership) else { return loseLead() }
       } else {
-        token = try await leadStore.acquireLeadership(holder: holder, for: settings.leadership)
+        token = try await store.acquireLeadership(holder: holder, for: settings.leadership)
         guard token != nil else {
           lastContact = time.now()
           return schedule.did(.lead, at: asked)

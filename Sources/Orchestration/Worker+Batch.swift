@@ -89,6 +89,7 @@ extension Worker {
     claimed = try await retry("claim", while: { phase < .stopping }) {
       try await store.claim(tasks, worker: id, for: settings.lease)
     }
+    for task in claimed { sweeps[task.lease] = task.sweeps.first }
     if !claimed.isEmpty { events(.claimed(claimed.count, seconds: (time.now() - began).inSeconds)) }
     return claimed
   }
@@ -199,7 +200,13 @@ extension Worker {
         if outcome == .fenced {
           log(
             LogEntry(
-              .warning, "a result came too late", task: task.lease.task, attempt: task.lease.token, worker: id))
+              .warning, "a result came too late", sweep: sweeps[task.lease], task: task.lease.task, attempt: task.lease.token, worker: id))
+        }
+        else {
+          log(
+            LogEntry(
+              batch.size > 1 ? .debug : .info, "a task is done", sweep: sweeps[task.lease], task: task.lease.task,
+              attempt: task.lease.token, worker: id))
         }
         settle(task.lease, outcome == .fenced ? .fenced : .done)
       }

@@ -93,8 +93,6 @@ package actor Worker {
   package nonisolated var id: WorkerID { registration.id }
   let settings: Settings
   let store: any ResultStore
-  /// The same store by a way of its own, so that no long call holds up a heartbeat.
-  private let beatStore: any ResultStore
   let queue: any TaskQueue
   let executor: any TaskExecutor
   let fetcher: InputFetcher
@@ -110,6 +108,8 @@ package actor Worker {
   var readiness: WorkerReadiness
   var batch: BatchSize
   var running: [TaskLease: (monitor: RunningTask, abandon: @Sendable () -> Void)] = [:]
+  /// Which sweep each lease is for, for the log.
+  var sweeps: [TaskLease: SweepID] = [:]
   /// What running tasks used too much of.
   var overruns: [TaskLease: Overrun] = [:]
   /// Not nil: this process should not go on, and why.
@@ -122,19 +122,16 @@ package actor Worker {
   private var connecting = Backoff()
   private var deadline: Task<Void, Never>?
 
-  /// - Parameters:
-  ///   - beatStore: the same store by a connection of its own, for heartbeats; `store` where nil.
-  ///   - artifacts: where artifacts are kept on this machine's disk; nil for nowhere.
+  /// - Parameter artifacts: where artifacts are kept on this machine's disk; nil for nowhere.
   package init(
     _ registration: WorkerRegistration, settings: Settings = Settings(), store: any ResultStore,
-    beatStore: (any ResultStore)? = nil, queue: any TaskQueue, executor: any TaskExecutor, files: any FileResolver,
+    queue: any TaskQueue, executor: any TaskExecutor, files: any FileResolver,
     artifacts: ArtifactFolder? = nil, memoryInUse: @escaping @Sendable () -> Int? = { ProcessMemory.inUse },
     time: Timekeeper = .continuous(), log: @escaping LogSink = { _ in }, events: @escaping @Sendable (Event) -> Void = { _ in }
   ) {
     self.registration = registration
     self.settings = settings
     self.store = store
-    self.beatStore = beatStore ?? store
     self.queue = queue
     self.executor = executor
     fetcher = InputFetcher(
@@ -193,9 +190,9 @@ package actor Worker {
     await consumer?.stop()
   }
 
-  /// Stops at once: tells what runs to stop, gives it back. Called again, it waits for nothing that still runs.
+  /// Stops at once: tells what runs to stop, gives it back. Safe to repeat.
   package func stop() async {
-    guard phase < .stopping else { return abandonAll() }
+    guard phase < .stopping else { return }
     phase = .stopping
     for task in running.values { task.monitor.stop() }
     deadline?.cancel()
@@ -205,6 +202,12 @@ package actor Worker {
     }
     wake.ring()
     await consumer?.stop()
+  }
+
+  /// Stops without waiting for what runs.
+  package func stopAtOnce() async {
+    await stop()
+    abandonAll()
   }
 
   private func abandonAll() {
@@ -297,7 +300,7 @@ package actor Worker {
     let condition: WorkerCondition = phase == .serving ? readiness.condition : .draining
     let reply: HeartbeatReply
     do {
-      reply = try await beatStore.heartbeat(id, condition, for: settings.lease)
+      reply = try await store.heartbeat(id, condition, for: settings.lease)
       lastBeat = time.now()
     } catch let error as StoreError where error.isTransient {
       // The next one may be in time; if not, the finish is fenced.
@@ -309,8 +312,8 @@ package actor Worker {
       let isLost = answer.lost.contains(lease)
       log(
         LogEntry(
-          isLost ? .warning : .info, isLost ? "a lease was lost" : "a task was cancelled", task: lease.task,
-          attempt: lease.token, worker: id))
+          isLost ? .warning : .info, isLost ? "a lease was lost" : "a task was cancelled", sweep: sweeps[lease],
+          task: lease.task, attempt: lease.token, worker: id))
       settle(lease, isLost ? .fenced : .cancelled)
     }
     if !answer.orphans.isEmpty {
@@ -324,6 +327,7 @@ package actor Worker {
   /// Notes how a task ended here.
   func settle(_ lease: TaskLease, _ settlement: Settlement) {
     table.settled(lease)
+    sweeps[lease] = nil
     switch settlement {
     case .done: tally.done += 1
     case .parked: tally.parked += 1
