@@ -103,7 +103,7 @@ let package = Package(
     tests("Kernels", ["Kernels"]),
     tests("LanguageModels", ["Diagnostics", "Kernels", "LanguageModels", "TensorFiles"]),
     tests("Messaging", ["CRabbitMQ", "Diagnostics", "Messaging", "SweepRecords", "TestServers"]),
-    tests("Orchestration", ["Diagnostics", "Messaging", "Orchestration", "Storage", "SweepRecords"]),
+    tests("Orchestration", ["Diagnostics", "Messaging", "Orchestration", "Storage", "SweepRecords", "Telemetry"]),
     tests("Processor", ["Processor"]),
     tests("Reporting", ["Diagnostics", "Reporting", "Storage", "SweepRecords", "TensorFiles"]),
     tests("SparseAutoencoders", ["Diagnostics", "Kernels", "SparseAutoencoders", "TensorFiles"]),

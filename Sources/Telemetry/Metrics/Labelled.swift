@@ -31,6 +31,9 @@ package final class Labelled<Instrument: MetricInstrument>: MetricFamily {
     for value in values { _ = instrument([value]) }
   }
 
+  /// Forgets every series: what is no longer known should not be told.
+  package func removeAll() { instruments.withLock { $0.removeAll() } }
+
   private func instrument(_ values: [String]) -> Instrument {
     precondition(values.count == description.labels.count, "\(description.name) has labels \(description.labels)")
     return instruments.withLock { instruments in

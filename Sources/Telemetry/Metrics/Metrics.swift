@@ -44,6 +44,7 @@ package final class Metrics: Sendable {
   package func gauge(_ name: String, _ help: String) -> Gauge { gauge(name, help, labels: [])() }
 
   /// Numbers that go up and down, one for each combination of label values.
+  /// Without labels it is one number that can be forgotten.
   package func gauge(_ name: String, _ help: String, labels: [String], limit: Int = 64) -> Labelled<Gauge> {
     family(name, .gauge, help, labels, limit) { Gauge() }
   }
