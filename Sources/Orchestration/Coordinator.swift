@@ -112,8 +112,17 @@ package actor Coordinator {
 
   package var isLeading: Bool { schedule.isLeading }
 
-  /// Seconds since the store last answered about the lead; nil while it has not yet.
-  package var secondsSinceContact: Double? { lastContact.map { (time.now() - $0).inSeconds } }
+  /// Why the coordinator can't lead at present, or take the lead when it falls to it; empty when it can.
+  package var hindrances: [String] {
+    var reasons: [String] = []
+    let silence = lastContact.map { (time.now() - $0).inSeconds } ?? .infinity
+    if silence > settings.leadership {
+      reasons.append(
+        silence.isFinite ? "the database has not answered for \(Int(silence)) s" : "the database has not answered yet")
+    }
+    if publishing.failures > 0 { reasons.append("the broker takes no messages") }
+    return reasons
+  }
 
   /// Says that something may have become ready: the next dispatch comes at once.
   package nonisolated func poke() { wakes.ring(.messages) }

@@ -348,10 +348,18 @@ package actor Worker {
 
   // MARK: Looking in
 
-  /// Seconds since the store last answered a heartbeat; nil while it has not yet.
-  package var secondsSinceBeat: Double? { lastBeat.map { (time.now() - $0).inSeconds } }
-  /// Whether there is a consumer that takes messages.
-  package var isConsuming: Bool { consumer != nil && phase == .serving }
+  /// Why the worker can't take tasks at present; empty when it can.
+  package var hindrances: [String] {
+    var reasons = troubles
+    switch phase {
+    case .serving: if consumer == nil { reasons.append("it is not connected to the broker") }
+    case .draining: reasons.append("it drains")
+    case .stopping: reasons.append("it stops")
+    }
+    let silence = lastBeat.map { (time.now() - $0).inSeconds } ?? 0
+    if silence > settings.lease { reasons.append("the database has not answered for \(Int(silence)) s") }
+    return reasons
+  }
   /// Why the worker can't do everything; empty when it can.
   package var troubles: [String] { readiness.reasons }
   /// How many tasks it avoids for want of an input, and how often in a row everything failed.

@@ -29,7 +29,6 @@ struct CoordinatorCommand: AsyncParsableCommand {
 
   func run() async throws {
     let servers = try Servers(for: "coordinator")
-    let address = try service.address()
     var settings = Coordinator.Settings()
     settings.redispatchAfter = try Amounts.seconds(redispatchSeconds, in: 1...86_400, flag: "--redispatch-seconds")
     settings.leadership = try Amounts.seconds(leadershipSeconds, in: 2...3600, flag: "--leadership-seconds")
@@ -38,6 +37,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
     let id = ServiceIdentity()
     let log = service.log.about("coordinator", id.text)
     log(LogEntry(.info, "a coordinator starts", details: ["host": id.host, "process": "\(id.process)"]))
+    let health = try ServiceHealth(service, log: log)
+    let metrics = CoordinatorMetrics(health.metrics)
     let signals = StopSignals()
     let store = try await signals.interrupting {
       try await servers.store(log: log, name: "steerscope coordinator/\(id.text)")
@@ -47,9 +48,13 @@ struct CoordinatorCommand: AsyncParsableCommand {
     let coordinator = Coordinator(
       settings: settings, store: store, queue: queue,
       declareQueues: { () async throws(QueueError) in try await queue.declareTopology() },
-      expander: SweepPlanExpander(), holder: id.text, log: log)
+      expander: SweepPlanExpander(), holder: id.text, log: log,
+      events: { metrics.note($0) })
+    health.check { await coordinator.hindrances }
+    let counting = Task { await metrics.watch(store) { await coordinator.isLeading } }
+    defer { counting.cancel() }
     signals.handle { count in
-      guard count == 1 else { exit(ExitCode.interrupted.rawValue) }
+      guard count == 1 else { Foundation.exit(ExitCode.interrupted.rawValue) }
       log(LogEntry(.info, "stops; once more to stop at once"))
       Task { await coordinator.stop() }
     }
@@ -66,9 +71,9 @@ struct ServiceIdentity: Sendable {
 
   /// The machine's name, without asking the network for it.
   let host: String = {
-    var name = [UInt8](repeating: 0, count: 256)
-    let code = name.withUnsafeMutableBytes { gethostname($0.baseAddress, $0.count - 1) }
-    return code == 0 ? String(decoding: name.prefix { $0 != 0 }, as: UTF8.self) : "unknown"
+    var name = [CChar](repeating: 0, count: 256)
+    guard gethostname(&name, name.count - 1) == 0 else { return "unknown" }
+    return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }()
 }
 

@@ -40,7 +40,7 @@ struct RunCommand: AsyncParsableCommand {
       files: LocalFiles(folder: try Settings.filesFolder(), digests: Settings.digestMemory),
       log: log.sink, progress: { display.show($0) })
     let signals = StopSignals { count in
-      guard count == 1 else { exit(ExitCode.interrupted.rawValue) }
+      guard count == 1 else { Foundation.exit(ExitCode.interrupted.rawValue) }
       Terminal.say("\nstopping; once more to stop at once")
       Task { await embedded.stop() }
     }

@@ -5,11 +5,11 @@ internal import Telemetry
 
 /// What both long-running processes take.
 struct ServiceOptions: ParsableArguments {
-  @Option(parsing: .unconditional, help: "Serve /metrics, /livez and /readyz on this port.")
-  var metricsPort: Int?
+  @Option(parsing: .unconditional, help: "Serve /metrics, /livez and /readyz on this port, or ADDRESS:PORT.")
+  var metricsPort: String?
 
-  @Option(help: "The address on which they are served; this machine alone unless said.")
-  var metricsAddress = "127.0.0.1"
+  @Option(help: "The address on which they are served; 127.0.0.1 unless said.")
+  var metricsAddress: String?
 
   @Option(help: "text or json: how log lines look.")
   var logFormat = LogFormat.text
@@ -21,11 +21,17 @@ struct ServiceOptions: ParsableArguments {
 
   /// Where to listen; nil where nothing is to be served.
   func address() throws(InputError) -> ListenAddress? {
-    guard let metricsPort else { return nil }
-    guard (0...65_535).contains(metricsPort) else {
-      throw InputError("--metrics-port", expected: "a port from 0 to 65535", found: "\(metricsPort)")
+    guard let metricsPort else {
+      guard metricsAddress == nil else {
+        throw InputError("--metrics-address", expected: "--metrics-port beside it", found: "none")
+      }
+      return nil
     }
-    return ListenAddress(host: metricsAddress, port: UInt16(metricsPort))
+    var address = try ListenAddress(parsing: metricsPort, subject: "--metrics-port")
+    if let metricsAddress {
+      address = try ListenAddress(parsing: "\(metricsAddress):\(address.port)", subject: "--metrics-address")
+    }
+    return address
   }
 }
 

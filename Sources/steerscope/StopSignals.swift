@@ -3,52 +3,62 @@ internal import Foundation
 internal import Synchronization
 
 /// Ctrl-C and SIGTERM as calls: the handler hears which one of them it is, from 1.
-final class StopSignals: Sendable {
+final class StopSignals {
   /// Called with 1 for the first signal, 2 for the second.
   typealias Handler = @Sendable (Int) -> Void
 
-  private struct State: Sendable {
-    var count = 0
-    var handler: Handler
+  private final class Arrivals: Sendable {
+    private struct State: Sendable {
+      var count = 0
+      var handler: Handler
+    }
+    private let state: Mutex<State>
+
+    init(_ handler: @escaping Handler) { state = Mutex(State(handler: handler)) }
+
+    var count: Int { state.withLock { $0.count } }
+
+    func note() {
+      let (count, handler) = state.withLock { state in
+        state.count += 1
+        return (state.count, state.handler)
+      }
+      handler(count)
+    }
+
+    func handle(_ handler: @escaping Handler) {
+      let count = state.withLock { state in
+        state.handler = handler
+        return state.count
+      }
+      if count > 0 { handler(count) }
+    }
   }
-  private let state: Mutex<State>
-  private let sources = Mutex<[any DispatchSourceSignal]>([])
+
+  private let arrivals: Arrivals
+  private let sources: [any DispatchSourceSignal]
 
   init(_ handler: @escaping Handler = { _ in }) {
-    state = Mutex(State(handler: handler))
-    let sources = [SIGINT, SIGTERM].map { number in
+    let arrivals = Arrivals(handler)
+    self.arrivals = arrivals
+    sources = [SIGINT, SIGTERM].map { number in
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-      source.setEventHandler { [weak self] in self?.arrived() }
+      source.setEventHandler { arrivals.note() }
       source.resume()
       return source
     }
-    self.sources.withLock { $0 = sources }
   }
 
   /// How often a signal came.
-  var count: Int { state.withLock { $0.count } }
+  var count: Int { arrivals.count }
 
-  /// From now on these are called; at once for signals that came before.
-  func handle(_ handler: @escaping Handler) {
-    let count = state.withLock { state in
-      state.handler = handler
-      return state.count
-    }
-    if count > 0 { handler(count) }
-  }
+  /// From now on this is called; at once for signals that came before.
+  func handle(_ handler: @escaping Handler) { arrivals.handle(handler) }
 
   /// Signals end the process again, as they do by themselves.
   func cancel() {
-    for source in sources.withLock({ $0 }) { source.cancel() }
+    for source in sources { source.cancel() }
     for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
-  }
-
-  private func arrived() {
-    let (count, handler) = state.withLock { state in
-      state.count += 1
-      return (state.count, state.handler)
-    }
-    handler(count)
   }
 }

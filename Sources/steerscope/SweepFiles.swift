@@ -70,7 +70,7 @@ enum Settings {
   /// `STEERSCOPE_BROKER`: where messages go; nil where none is set.
   static func broker() throws(InputError) -> AMQPSettings? {
     guard let text = try value("STEERSCOPE_BROKER") else { return nil }
-    return try AMQPSettings(parsing: text)
+    return try AMQPSettings(parsing: text, subject: "STEERSCOPE_BROKER")
   }
 
   /// A variable, or the content of the file that the same name with `_FILE` gives; nil where neither is set.

@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Diagnostics
 internal import Experiments
 internal import Foundation
+internal import Kernels
 internal import Messaging
 internal import Orchestration
 internal import Storage
@@ -36,7 +37,6 @@ struct WorkerCommand: AsyncParsableCommand {
 
   func run() async throws {
     let servers = try Servers(for: "worker")
-    let address = try service.address()
     let settings = try settings()
     let drain = try Amounts.seconds(drainSeconds, in: 0...86_400, flag: "--drain-seconds")
     let artifacts = try artifactFolder()
@@ -45,6 +45,8 @@ struct WorkerCommand: AsyncParsableCommand {
 
     let id = ServiceIdentity()
     let log = service.log.about("worker", id.text)
+    let health = try ServiceHealth(service, log: log)
+    let metrics = WorkerMetrics(health.metrics)
     let signals = StopSignals()
     let store = try await signals.interrupting {
       try await servers.store(log: log, name: "steerscope worker/\(id.text)")
@@ -56,13 +58,18 @@ struct WorkerCommand: AsyncParsableCommand {
         id: WorkerID(id.text), host: id.host, process: id.process, version: Version.number,
         numericsVersion: numericsVersion, cpu: Machine.cpuLevel, threads: pool.threads),
       settings: settings, store: store, queue: queue, executor: ExperimentExecutor(pool: pool), files: files,
-      artifacts: artifacts, log: log)
+      artifacts: artifacts, log: log, events: { metrics.note($0) })
+    health.check {
+      let hindrances = await worker.hindrances
+      metrics.note(isReady: hindrances.isEmpty)
+      return hindrances
+    }
     signals.handle { count in
       Task {
         switch count {
         case 1: await worker.drain(within: .seconds(drain))
         case 2: await worker.stopAtOnce()
-        default: exit(ExitCode.interrupted.rawValue)
+        default: Foundation.exit(ExitCode.interrupted.rawValue)
         }
       }
     }
