@@ -2,7 +2,7 @@
 -- Times are timestamptz, whole numbers bigint, flags 0 or 1. Texts sort by their bytes, as in SQLite and whatever the
 -- database's locale: the order of rows and the choices that views make are the same everywhere.
 -- Runs in one transaction, as a role that may create in the schema; see PostgreSQLMigrator and ops/postgres/roles.sql.
-CREATE SCHEMA IF NOT EXISTS steerscope;
+DO $$ BEGIN IF to_regnamespace('steerscope') IS NULL THEN CREATE SCHEMA steerscope; END IF; END $$;
 SET LOCAL search_path TO steerscope;
 COMMENT ON SCHEMA steerscope IS 'Sweeps of steering experiments: what to do, who does it, and what came out.';
 
