@@ -113,7 +113,8 @@ let package = Package(
       "Steering",
       ["Diagnostics", "Kernels", "LanguageModels", "Steering", "SweepRecords", "TensorFiles", "Tokenization"]),
     // Real servers, for tests of what talks to them.
-    .target(name: "TestServers", path: "Tests/TestServers", swiftSettings: common),
+    .target(name: "TestServers", dependencies: ["CSpawn"], path: "Tests/TestServers", swiftSettings: common),
+    .systemLibrary(name: "CSpawn", path: "Tests/CSpawn"),
     // Spawns the program, which the dependency has built beside the tests.
     tests("Steerscope", ["steerscope", "TensorFiles"]),
     tests("Storage", ["CPostgreSQL", "Diagnostics", "Schemas", "Storage", "SweepRecords", "TestServers"]),
