@@ -75,6 +75,7 @@ let package = Package(
     .target(
       name: "Schemas", path: "schemas", exclude: ["messages", "sweep.schema.json"],
       resources: [
+        .embedInCode("grants_postgresql.sql"),
         .embedInCode("migration_0001_initial_postgresql.sql"), .embedInCode("migration_0001_initial_sqlite.sql"),
         .embedInCode("migration_0002_problems_postgresql.sql"), .embedInCode("migration_0002_problems_sqlite.sql"),
       ], swiftSettings: common),
@@ -112,7 +113,8 @@ let package = Package(
       "Steering",
       ["Diagnostics", "Kernels", "LanguageModels", "Steering", "SweepRecords", "TensorFiles", "Tokenization"]),
     // Real servers, for tests of what talks to them.
-    .target(name: "TestServers", path: "Tests/TestServers", swiftSettings: common),
+    .target(name: "TestServers", dependencies: ["CSpawn"], path: "Tests/TestServers", swiftSettings: common),
+    .systemLibrary(name: "CSpawn", path: "Tests/CSpawn"),
     // Spawns the program, which the dependency has built beside the tests.
     tests("Steerscope", ["steerscope", "TensorFiles"]),
     tests("Storage", ["CPostgreSQL", "Diagnostics", "Schemas", "Storage", "SweepRecords", "TestServers"]),
