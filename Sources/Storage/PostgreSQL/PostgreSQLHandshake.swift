@@ -73,7 +73,7 @@ struct PostgreSQLHandshake {
     // A server's refusal: `... FATAL:  28P01: password authentication failed for user "x"`, then where in its source.
     let lines = said.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
     let message = address.redacted(lines.filter { !$0.hasPrefix("LOCATION:") }.joined(separator: "; "))
-    let state = said.firstMatch(of: /:  ([0-9A-Z]{5}): /).map { String($0.1) } ?? ""
+    let state = said.firstMatch(of: #/: {2}([0-9A-Z]{5}): /#).map { String($0.1) } ?? ""
     if PQconnectionNeedsPassword(handle) != 0 || state.hasPrefix("28") {
       return InputError(
         "\(address)", expected: "a user and password that the server accepts", found: message,

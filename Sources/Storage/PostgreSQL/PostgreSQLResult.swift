@@ -59,6 +59,11 @@ package struct PostgreSQLRow: ~Copyable {
   /// A text; empty for NULL.
   package func text(_ column: Int32) -> String { String(decoding: bytes(column), as: UTF8.self) }
 
+  /// The number of columns.
+  var width: Int32 { PQnfields(result) }
+  /// The bytes of all values.
+  var size: Int { (0..<width).reduce(0) { $0 + Int(PQgetlength(result, row, $1)) } }
+
   func flag(_ column: Int32) -> Bool { integer(column) != 0 }
   func optionalInteger(_ column: Int32) -> Int? { isNull(column) ? nil : integer(column) }
   func optionalReal(_ column: Int32) -> Double? { isNull(column) ? nil : real(column) }
