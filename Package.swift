@@ -74,6 +74,7 @@ let package = Package(
     .target(
       name: "Schemas", path: "schemas", exclude: ["messages", "sweep.schema.json"],
       resources: [
+        .embedInCode("grants_postgresql.sql"),
         .embedInCode("migration_0001_initial_postgresql.sql"), .embedInCode("migration_0001_initial_sqlite.sql"),
         .embedInCode("migration_0002_problems_postgresql.sql"), .embedInCode("migration_0002_problems_sqlite.sql"),
       ], swiftSettings: common),
