@@ -44,9 +44,9 @@ struct DoctorCommand: AsyncParsableCommand {
     try await store.connect()
     let reply = try await store.query(
       """
-      SELECT current_setting('server_version'), current_user::text,
-        has_table_privilege('sweep', 'INSERT')::int, has_table_privilege('task_attempt', 'INSERT')::int,
-        has_table_privilege('evaluation', 'SELECT')::int
+      SELECT current_setting('server_version'), session_user::text,
+        has_table_privilege(session_user, 'sweep', 'INSERT')::int, has_table_privilege(session_user, 'task_attempt', 'INSERT')::int,
+        has_table_privilege(session_user, 'evaluation', 'SELECT')::int
       """, limits: QueryLimits(rows: 1, seconds: 10))
     guard let row = reply.rows.first, row.count == 5, case .text(let version) = row[0], case .text(let user) = row[1]
     else { throw StoreError(.internal, "\(store.address) gave no answer about itself") }
