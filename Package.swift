@@ -74,6 +74,7 @@ let package = Package(
     .target(
       name: "Schemas", path: "schemas", exclude: ["messages", "sweep.schema.json"],
       resources: [
+        .embedInCode("grants_postgresql.sql"),
         .embedInCode("migration_0001_initial_postgresql.sql"), .embedInCode("migration_0001_initial_sqlite.sql"),
         .embedInCode("migration_0002_problems_postgresql.sql"), .embedInCode("migration_0002_problems_sqlite.sql"),
       ], swiftSettings: common),
@@ -103,7 +104,14 @@ let package = Package(
     tests("Kernels", ["Kernels"]),
     tests("LanguageModels", ["Diagnostics", "Kernels", "LanguageModels", "TensorFiles"]),
     tests("Messaging", ["CRabbitMQ", "Diagnostics", "Messaging", "SweepRecords", "TestServers"]),
-    tests("Orchestration", ["Diagnostics", "Messaging", "Orchestration", "Storage", "SweepRecords", "Telemetry"]),
+    // Worlds for tests of what works together: any store, any queue, manual time, processes that die.
+    .target(
+      name: "OrchestrationSupport",
+      dependencies: ["CSQLite", "Messaging", "Orchestration", "Storage", "SweepRecords"],
+      path: "Tests/OrchestrationSupport", swiftSettings: common),
+    tests(
+      "Orchestration",
+      ["Diagnostics", "Messaging", "Orchestration", "OrchestrationSupport", "Storage", "SweepRecords", "Telemetry"]),
     tests("Processor", ["Processor"]),
     tests("Reporting", ["Diagnostics", "Reporting", "Storage", "SweepRecords", "TensorFiles"]),
     tests("SparseAutoencoders", ["Diagnostics", "Kernels", "SparseAutoencoders", "TensorFiles"]),

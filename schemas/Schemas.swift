@@ -31,6 +31,11 @@ package enum Schemas {
     ])
   }
 
+  /// What PostgreSQL's roles may do; applied after every migration.
+  package static var postgresqlGrants: String {
+    String(decoding: PackageResources.grants_postgresql_sql, as: UTF8.self)
+  }
+
   private static func numbered(_ files: [(name: String, bytes: [UInt8])]) -> [Migration] {
     files.enumerated().map { offset, file in
       Migration(number: offset + 1, file: file.name, sql: String(decoding: file.bytes, as: UTF8.self))

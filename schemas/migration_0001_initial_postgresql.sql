@@ -2,7 +2,7 @@
 -- Times are timestamptz, whole numbers bigint, flags 0 or 1. Texts sort by their bytes, as in SQLite and whatever the
 -- database's locale: the order of rows and the choices that views make are the same everywhere.
 -- Runs in one transaction, as a role that may create in the schema; see PostgreSQLMigrator and ops/postgres/roles.sql.
-CREATE SCHEMA IF NOT EXISTS steerscope;
+DO $$ BEGIN IF to_regnamespace('steerscope') IS NULL THEN CREATE SCHEMA steerscope; END IF; END $$;
 SET LOCAL search_path TO steerscope;
 COMMENT ON SCHEMA steerscope IS 'Sweeps of steering experiments: what to do, who does it, and what came out.';
 
@@ -635,6 +635,26 @@ FROM sweep s
 JOIN sweep_task st ON st.sweep = s.number
 JOIN evaluation e ON e.task = st.task;
 COMMENT ON VIEW steering_curve IS 'One row: a variant of a vector at a coefficient.';
+COMMENT ON COLUMN steering_curve.sweep IS 'the sweep''s name';
+COMMENT ON COLUMN steering_curve.sweep_id IS 'the sweep''s id';
+COMMENT ON COLUMN steering_curve.behaviour IS 'the behaviour';
+COMMENT ON COLUMN steering_curve.layer IS 'the layer steered';
+COMMENT ON COLUMN steering_curve.variant IS 'original, reconstruction, zero-vector, random-0 ...';
+COMMENT ON COLUMN steering_curve.sae IS 'the SAE; null where none is involved, as with the next three';
+COMMENT ON COLUMN steering_curve.method IS 'the method';
+COMMENT ON COLUMN steering_curve.sparsity IS 'the most features kept: a number, or all';
+COMMENT ON COLUMN steering_curve.convention IS 'with-bias or without-bias';
+COMMENT ON COLUMN steering_curve.norm IS 'raw, or matched: rescaled to the original''s';
+COMMENT ON COLUMN steering_curve.coefficient IS 'the coefficient';
+COMMENT ON COLUMN steering_curve.propensity IS 'mean of log P(matching answer) - log P(other answer)';
+COMMENT ON COLUMN steering_curve.propensity_error IS 'its standard error';
+COMMENT ON COLUMN steering_curve.n IS 'questions';
+COMMENT ON COLUMN steering_curve.probability IS 'mean probability of the matching answer against the other';
+COMMENT ON COLUMN steering_curve.accuracy IS 'share of questions whose matching answer is the likelier one';
+COMMENT ON COLUMN steering_curve.cross_entropy_change IS 'on neutral text, nats a token';
+COMMENT ON COLUMN steering_curve.unit IS 'what a coefficient of 1 is: vector or activation-norm';
+COMMENT ON COLUMN steering_curve.positions IS 'where the vector was added: scored, last or all';
+COMMENT ON COLUMN steering_curve.score IS 'per-token or sum';
 
 CREATE VIEW steerability AS
 WITH scored AS (
@@ -658,25 +678,90 @@ FROM scored;
 COMMENT ON VIEW steerability IS
   'One row: a variant of a vector; beside its slope that of the original (raw norm first) and the ratio of the '
   'two, which is null where the original''s slope is not different from 0.';
+COMMENT ON COLUMN steerability.sweep IS 'the sweep''s name';
+COMMENT ON COLUMN steerability.sweep_id IS 'the sweep''s id';
+COMMENT ON COLUMN steerability.behaviour IS 'the behaviour';
+COMMENT ON COLUMN steerability.layer IS 'the layer steered';
+COMMENT ON COLUMN steerability.variant IS 'original, reconstruction, zero-vector, random-0 ...';
+COMMENT ON COLUMN steerability.sae IS 'the SAE; null where none is involved, as with the next three';
+COMMENT ON COLUMN steerability.method IS 'the method';
+COMMENT ON COLUMN steerability.sparsity IS 'the most features kept: a number, or all';
+COMMENT ON COLUMN steerability.convention IS 'with-bias or without-bias';
+COMMENT ON COLUMN steerability.norm IS 'raw, or matched: rescaled to the original''s';
+COMMENT ON COLUMN steerability.slope IS 'mean over questions of the slope of propensity on coefficient';
+COMMENT ON COLUMN steerability.slope_error IS 'its standard error';
+COMMENT ON COLUMN steerability.anti_steerable_share IS 'share of questions with a negative slope';
+COMMENT ON COLUMN steerability.spearman IS 'rank correlation of the mean curve';
+COMMENT ON COLUMN steerability.n IS 'questions';
+COMMENT ON COLUMN steerability.slope_letter_a IS 'the slope where the first letter matched';
+COMMENT ON COLUMN steerability.slope_letter_b IS 'the slope where the second letter matched';
+COMMENT ON COLUMN steerability.original_slope IS 'the slope of the original vector';
+COMMENT ON COLUMN steerability.original_slope_error IS 'its standard error';
+COMMENT ON COLUMN steerability.relative_slope IS 'slope / original_slope; null where that is not different from 0';
+COMMENT ON COLUMN steerability.unit IS 'what a coefficient of 1 is: vector or activation-norm';
+COMMENT ON COLUMN steerability.positions IS 'where the vector was added: scored, last or all';
+COMMENT ON COLUMN steerability.score IS 'per-token or sum';
 
 CREATE VIEW faithfulness AS
-SELECT r.sweep, r.sweep_id, r.behaviour, r.layer, r.sae, d.width, r.method, r.sparsity, r.convention, r.norm,
-  r.relative_slope AS faithfulness, d.cosine, d.relative_error, d.norm_ratio, d.l0, r.slope, r.slope_error,
-  r.original_slope, r.original_slope_error, r.anti_steerable_share, r.n, r.unit, r.positions, r.score
-FROM steerability r
-LEFT JOIN (
-  SELECT s.name AS sweep, s.id AS sweep_id, d.*
+WITH piece AS (
+  SELECT sweep, sweep_id, behaviour, layer, sae, method, sparsity, convention, 1 AS is_score, norm, relative_slope,
+    slope, slope_error, original_slope, original_slope_error, anti_steerable_share, n, unit, positions, score,
+    CAST(NULL AS bigint) AS width, CAST(NULL AS double precision) AS cosine,
+    CAST(NULL AS double precision) AS relative_error, CAST(NULL AS double precision) AS norm_ratio,
+    CAST(NULL AS bigint) AS l0
+  FROM steerability
+  WHERE variant = 'reconstruction'
+  UNION ALL
+  SELECT s.name, s.id, d.behaviour, d.layer, d.sae, d.method, d.sparsity, d.convention, 0, NULL, NULL, NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.width, d.cosine, d.relative_error, d.norm_ratio, d.l0
   FROM sweep s
   JOIN sweep_task st ON st.sweep = s.number
   JOIN decomposition d ON d.task = st.task
   WHERE d.configured = 1 AND d.coefficient = 1
-) d ON d.sweep = r.sweep AND d.sweep_id = r.sweep_id AND d.behaviour = r.behaviour AND d.layer = r.layer
-  AND d.sae = r.sae AND d.method = r.method AND d.sparsity = r.sparsity
-  AND d.convention = coalesce(r.convention, d.convention)
-WHERE r.variant = 'reconstruction';
+),
+matched AS (
+  SELECT sweep, sweep_id, behaviour, layer, sae, first_value(width) OVER same AS width, method, sparsity, convention,
+    norm, relative_slope, first_value(cosine) OVER same AS cosine,
+    first_value(relative_error) OVER same AS relative_error, first_value(norm_ratio) OVER same AS norm_ratio,
+    first_value(l0) OVER same AS l0, slope, slope_error, original_slope, original_slope_error, anti_steerable_share, n,
+    unit, positions, score, is_score
+  FROM piece
+  WINDOW same AS (
+    PARTITION BY sweep, sweep_id, behaviour, layer, sae, method, sparsity, convention ORDER BY is_score, cosine)
+)
+SELECT sweep, sweep_id, behaviour, layer, sae, width, method, sparsity, convention, norm,
+  relative_slope AS faithfulness, cosine, relative_error, norm_ratio, l0, slope, slope_error, original_slope,
+  original_slope_error, anti_steerable_share, n, unit, positions, score
+FROM matched
+WHERE is_score = 1;
 COMMENT ON VIEW faithfulness IS
   'One row: a reconstruction. Faithfulness is its slope / the original''s; null where |original''s| < 1.96 '
   'standard errors.';
+COMMENT ON COLUMN faithfulness.sweep IS 'the sweep''s name';
+COMMENT ON COLUMN faithfulness.sweep_id IS 'the sweep''s id';
+COMMENT ON COLUMN faithfulness.behaviour IS 'the behaviour';
+COMMENT ON COLUMN faithfulness.layer IS 'the layer steered';
+COMMENT ON COLUMN faithfulness.sae IS 'the SAE';
+COMMENT ON COLUMN faithfulness.width IS 'its number of features';
+COMMENT ON COLUMN faithfulness.method IS 'the method';
+COMMENT ON COLUMN faithfulness.sparsity IS 'the most features kept: a number, or all';
+COMMENT ON COLUMN faithfulness.convention IS 'with-bias or without-bias';
+COMMENT ON COLUMN faithfulness.norm IS 'raw, or matched: rescaled to the original''s';
+COMMENT ON COLUMN faithfulness.faithfulness IS
+  'the reconstruction''s slope / the original''s; null where that is not different from 0';
+COMMENT ON COLUMN faithfulness.cosine IS 'of vector and reconstruction';
+COMMENT ON COLUMN faithfulness.relative_error IS '|vector - reconstruction| / |vector|';
+COMMENT ON COLUMN faithfulness.norm_ratio IS '|reconstruction| / |vector|';
+COMMENT ON COLUMN faithfulness.l0 IS 'features that are not zero';
+COMMENT ON COLUMN faithfulness.slope IS 'mean over questions of the slope of propensity on coefficient';
+COMMENT ON COLUMN faithfulness.slope_error IS 'its standard error';
+COMMENT ON COLUMN faithfulness.original_slope IS 'the slope of the original vector';
+COMMENT ON COLUMN faithfulness.original_slope_error IS 'its standard error';
+COMMENT ON COLUMN faithfulness.anti_steerable_share IS 'share of questions with a negative slope';
+COMMENT ON COLUMN faithfulness.n IS 'questions';
+COMMENT ON COLUMN faithfulness.unit IS 'what a coefficient of 1 is: vector or activation-norm';
+COMMENT ON COLUMN faithfulness.positions IS 'where the vector was added: scored, last or all';
+COMMENT ON COLUMN faithfulness.score IS 'per-token or sum';
 
 CREATE VIEW bias_dominance AS
 WITH encoded AS (
@@ -698,43 +783,89 @@ FROM encoded
 WHERE choice = 1;
 COMMENT ON VIEW bias_dominance IS
   'One row: a vector and an SAE. How much of the encoder''s answer (its fullest code stored) is the bias speaking.';
+COMMENT ON COLUMN bias_dominance.sweep IS 'the sweep''s name';
+COMMENT ON COLUMN bias_dominance.sweep_id IS 'the sweep''s id';
+COMMENT ON COLUMN bias_dominance.behaviour IS 'whose vector';
+COMMENT ON COLUMN bias_dominance.layer IS 'the layer';
+COMMENT ON COLUMN bias_dominance.sae IS 'the SAE''s name';
+COMMENT ON COLUMN bias_dominance.width IS 'its number of features';
+COMMENT ON COLUMN bias_dominance.vector_norm IS 'the vector''s norm';
+COMMENT ON COLUMN bias_dominance.norm_percentile IS 'its percentile (0..100) among activation norms';
+COMMENT ON COLUMN bias_dominance.l0 IS 'features that are not zero';
+COMMENT ON COLUMN bias_dominance.zero_l0 IS 'active features of the zero vector';
+COMMENT ON COLUMN bias_dominance.zero_overlap IS 'share of the vector''s active features that are active for zero too';
+COMMENT ON COLUMN bias_dominance.zero_jaccard IS 'the same, over the union';
+COMMENT ON COLUMN bias_dominance.zero_mass_share IS 'sum min(f(v), f(0)) / sum f(v)';
+COMMENT ON COLUMN bias_dominance.zero_cosine IS 'cosine of the two codes';
+COMMENT ON COLUMN bias_dominance.bias_share IS 'share of the pre-activation that is bias, mean over active features';
+COMMENT ON COLUMN bias_dominance.top5_overlap IS 'overlap of the 5 highest features with those of zero';
+COMMENT ON COLUMN bias_dominance.top10_overlap IS 'of the 10 highest';
+COMMENT ON COLUMN bias_dominance.top20_overlap IS 'of the 20 highest';
+COMMENT ON COLUMN bias_dominance.top50_overlap IS 'of the 50 highest';
+COMMENT ON COLUMN bias_dominance.top100_overlap IS 'of the 100 highest';
+COMMENT ON COLUMN bias_dominance.input_convention IS 'b_dec-subtracted or b_dec-kept, on the encoder''s input';
 
 CREATE VIEW negative_projections AS
 WITH configured AS (
-  SELECT s.name AS sweep, s.id AS sweep_id, d.*,
-    row_number() OVER (
+  SELECT s.name AS sweep, s.id AS sweep_id, d.behaviour, d.layer, d.sae, max(d.width) OVER vector AS width,
+    max(d.negative_top100) OVER vector AS negative_top100,
+    max(d.negative_projection_top100) OVER vector AS negative_projection_top100,
+    max(d.random_negative_top100) OVER vector AS random_negative_top100,
+    first_value(d.negative_energy) OVER signed AS negative_energy,
+    first_value(CASE WHEN d.negative_energy IS NOT NULL THEN d.method END) OVER signed AS energy_method,
+    first_value(CASE WHEN d.negative_energy IS NOT NULL THEN d.sparsity END) OVER signed AS energy_sparsity,
+    max(d.spurious_features) OVER vector AS spurious_features,
+    first_value(CASE WHEN d.worst_spurious_cosine IS NOT NULL THEN d.worst_spurious_feature END) OVER spurious
+      AS worst_spurious_feature,
+    first_value(CASE WHEN d.worst_spurious_cosine IS NOT NULL THEN d.worst_spurious_partner END) OVER spurious
+      AS worst_spurious_partner,
+    first_value(d.worst_spurious_cosine) OVER spurious AS worst_spurious_cosine,
+    row_number() OVER signed AS choice
+  FROM sweep s
+  JOIN sweep_task st ON st.sweep = s.number
+  JOIN decomposition d ON d.task = st.task
+  WHERE d.configured = 1 AND d.coefficient = 1
+  WINDOW vector AS (PARTITION BY s.name, s.id, d.behaviour, d.layer, d.sae),
+    signed AS (
       PARTITION BY s.name, s.id, d.behaviour, d.layer, d.sae
       ORDER BY CASE WHEN d.negative_energy IS NULL THEN 1 ELSE 0 END,
         CASE WHEN d.method = 'gradient-pursuit-signed' THEN 0 WHEN d.method LIKE '%-signed' THEN 1 ELSE 2 END,
         CASE WHEN d.sparsity = 'all' THEN 2147483647 ELSE CAST(d.sparsity AS bigint) END DESC, d.method, d.convention,
         d.task
-    ) AS energy_choice,
-    row_number() OVER (
+    ),
+    spurious AS (
       PARTITION BY s.name, s.id, d.behaviour, d.layer, d.sae
       ORDER BY d.worst_spurious_cosine NULLS LAST, d.worst_spurious_feature NULLS FIRST,
         d.worst_spurious_partner NULLS FIRST
-    ) AS spurious_choice
-  FROM sweep s
-  JOIN sweep_task st ON st.sweep = s.number
-  JOIN decomposition d ON d.task = st.task
-  WHERE d.configured = 1 AND d.coefficient = 1
+    )
 )
-SELECT sweep, sweep_id, behaviour, layer, sae, max(width) AS width, max(negative_top100) AS negative_top100,
-  max(negative_projection_top100) AS negative_projection_top100, max(random_negative_top100) AS random_negative_top100,
-  max(CASE WHEN energy_choice = 1 THEN negative_energy END) AS negative_energy,
-  max(CASE WHEN energy_choice = 1 AND negative_energy IS NOT NULL THEN method END) AS energy_method,
-  max(CASE WHEN energy_choice = 1 AND negative_energy IS NOT NULL THEN sparsity END) AS energy_sparsity,
-  max(spurious_features) AS spurious_features,
-  max(CASE WHEN spurious_choice = 1 AND worst_spurious_cosine IS NOT NULL THEN worst_spurious_feature END)
-    AS worst_spurious_feature,
-  max(CASE WHEN spurious_choice = 1 AND worst_spurious_cosine IS NOT NULL THEN worst_spurious_partner END)
-    AS worst_spurious_partner,
-  max(CASE WHEN spurious_choice = 1 THEN worst_spurious_cosine END) AS worst_spurious_cosine
+SELECT sweep, sweep_id, behaviour, layer, sae, width, negative_top100, negative_projection_top100,
+  random_negative_top100, negative_energy, energy_method, energy_sparsity, spurious_features, worst_spurious_feature,
+  worst_spurious_partner, worst_spurious_cosine
 FROM configured
-GROUP BY sweep, sweep_id, behaviour, layer, sae;
+WHERE choice = 1;
 COMMENT ON VIEW negative_projections IS
   'One row: a vector and an SAE. What an encoder can''t say: negative projections; the energy is that of a signed '
   'code, whose method and sparsity stand beside it.';
+COMMENT ON COLUMN negative_projections.sweep IS 'the sweep''s name';
+COMMENT ON COLUMN negative_projections.sweep_id IS 'the sweep''s id';
+COMMENT ON COLUMN negative_projections.behaviour IS 'whose vector';
+COMMENT ON COLUMN negative_projections.layer IS 'the layer';
+COMMENT ON COLUMN negative_projections.sae IS 'the SAE''s name';
+COMMENT ON COLUMN negative_projections.width IS 'its number of features';
+COMMENT ON COLUMN negative_projections.negative_top100 IS
+  'of the 100 features that differ most between the pairs, those that differ negatively';
+COMMENT ON COLUMN negative_projections.negative_projection_top100 IS
+  'of these, those with negative projections on encoder and decoder';
+COMMENT ON COLUMN negative_projections.random_negative_top100 IS 'the same for a random direction: the baseline';
+COMMENT ON COLUMN negative_projections.negative_energy IS 'energy of a signed code''s negative part';
+COMMENT ON COLUMN negative_projections.energy_method IS 'the method whose code the energy is of';
+COMMENT ON COLUMN negative_projections.energy_sparsity IS 'that code''s sparsity';
+COMMENT ON COLUMN negative_projections.spurious_features IS
+  'active for the vector, yet silent on both sides of the pairs';
+COMMENT ON COLUMN negative_projections.worst_spurious_feature IS 'the feature with the most anti-aligned partner';
+COMMENT ON COLUMN negative_projections.worst_spurious_partner IS 'that partner';
+COMMENT ON COLUMN negative_projections.worst_spurious_cosine IS 'their cosine';
 
 CREATE VIEW best_method AS
 WITH best AS (
@@ -756,6 +887,24 @@ WHERE choice = 1;
 COMMENT ON VIEW best_method IS
   'One row: a method at a sparsity, for a behaviour and layer, by its best SAE and convention at matched norm; '
   'rank 1 is best.';
+COMMENT ON COLUMN best_method.sweep IS 'the sweep''s name';
+COMMENT ON COLUMN best_method.sweep_id IS 'the sweep''s id';
+COMMENT ON COLUMN best_method.behaviour IS 'the behaviour';
+COMMENT ON COLUMN best_method.layer IS 'the layer steered';
+COMMENT ON COLUMN best_method.sparsity IS 'the most features kept: a number, or all';
+COMMENT ON COLUMN best_method.rank IS '1 for the most faithful method at this sparsity';
+COMMENT ON COLUMN best_method.method IS 'the method';
+COMMENT ON COLUMN best_method.sae IS 'the SAE that served the method best';
+COMMENT ON COLUMN best_method.width IS 'its number of features';
+COMMENT ON COLUMN best_method.convention IS 'with-bias or without-bias, whichever served the method best';
+COMMENT ON COLUMN best_method.faithfulness IS
+  'the reconstruction''s slope / the original''s; null where that is not different from 0';
+COMMENT ON COLUMN best_method.cosine IS 'of vector and reconstruction';
+COMMENT ON COLUMN best_method.relative_error IS '|vector - reconstruction| / |vector|';
+COMMENT ON COLUMN best_method.l0 IS 'features that are not zero';
+COMMENT ON COLUMN best_method.unit IS 'what a coefficient of 1 is: vector or activation-norm';
+COMMENT ON COLUMN best_method.positions IS 'where the vector was added: scored, last or all';
+COMMENT ON COLUMN best_method.score IS 'per-token or sum';
 
 CREATE VIEW sweep_progress AS
 SELECT s.name AS sweep, s.id AS sweep_id, s.state, s.priority, t.kind, count(*) AS tasks,
@@ -771,6 +920,19 @@ JOIN sweep_task st ON st.sweep = s.number
 JOIN task t ON t.id = st.task
 GROUP BY s.number, s.name, s.id, s.state, s.priority, t.kind;
 COMMENT ON VIEW sweep_progress IS 'One row: a kind of task in a sweep, and how many are in which state.';
+COMMENT ON COLUMN sweep_progress.sweep IS 'the sweep''s name';
+COMMENT ON COLUMN sweep_progress.sweep_id IS 'the sweep''s id';
+COMMENT ON COLUMN sweep_progress.state IS 'the sweep''s state';
+COMMENT ON COLUMN sweep_progress.priority IS 'the sweep''s priority';
+COMMENT ON COLUMN sweep_progress.kind IS 'the kind of task';
+COMMENT ON COLUMN sweep_progress.tasks IS 'how many tasks of the kind';
+COMMENT ON COLUMN sweep_progress.blocked IS 'how many wait for others';
+COMMENT ON COLUMN sweep_progress.ready IS 'how many could be dispatched';
+COMMENT ON COLUMN sweep_progress.queued IS 'how many were dispatched';
+COMMENT ON COLUMN sweep_progress.running IS 'how many are in a worker''s hands';
+COMMENT ON COLUMN sweep_progress.done IS 'how many are done';
+COMMENT ON COLUMN sweep_progress.parked IS 'how many failed for good';
+COMMENT ON COLUMN sweep_progress.cancelled IS 'how many were cancelled';
 
 CREATE VIEW worker_activity AS
 SELECT w.id AS worker, w.host, w.process, w.version, w.threads, w.condition, w.reason,
@@ -785,6 +947,21 @@ FROM worker w
 LEFT JOIN task_attempt a ON a.worker = w.id
 GROUP BY w.id, w.host, w.process, w.version, w.threads, w.condition, w.reason, w.started_at, w.seen_at;
 COMMENT ON VIEW worker_activity IS 'One row: a worker, and what became of its attempts.';
+COMMENT ON COLUMN worker_activity.worker IS 'the worker''s id';
+COMMENT ON COLUMN worker_activity.host IS 'the machine''s name';
+COMMENT ON COLUMN worker_activity.process IS 'the process id there';
+COMMENT ON COLUMN worker_activity.version IS 'the program''s version';
+COMMENT ON COLUMN worker_activity.threads IS 'threads that it computes with';
+COMMENT ON COLUMN worker_activity.condition IS 'how it is';
+COMMENT ON COLUMN worker_activity.reason IS 'when unready: why';
+COMMENT ON COLUMN worker_activity.started_at IS 'when it registered';
+COMMENT ON COLUMN worker_activity.seen_at IS 'its last heartbeat';
+COMMENT ON COLUMN worker_activity.running IS 'attempts under way';
+COMMENT ON COLUMN worker_activity.done IS 'attempts that were finished';
+COMMENT ON COLUMN worker_activity.failed IS 'attempts that failed';
+COMMENT ON COLUMN worker_activity.expired IS 'attempts whose lease was taken away';
+COMMENT ON COLUMN worker_activity.given_back IS 'attempts that were given back or cancelled';
+COMMENT ON COLUMN worker_activity.busy_seconds IS 'seconds spent on attempts that have ended';
 
 CREATE VIEW parked_task AS
 SELECT s.name AS sweep, s.id AS sweep_id, t.id AS task, t.kind, t.layer, t.title, t.error, t.failures,
@@ -794,4 +971,14 @@ JOIN sweep_task st ON st.sweep = s.number
 JOIN task t ON t.id = st.task
 WHERE t.state = 'parked';
 COMMENT ON VIEW parked_task IS 'One row: a task that failed for good, in a sweep that wants it.';
+COMMENT ON COLUMN parked_task.sweep IS 'the sweep''s name';
+COMMENT ON COLUMN parked_task.sweep_id IS 'the sweep''s id';
+COMMENT ON COLUMN parked_task.task IS 'the task''s number';
+COMMENT ON COLUMN parked_task.kind IS 'the kind of task';
+COMMENT ON COLUMN parked_task.layer IS 'the layer that it is about; null when about several';
+COMMENT ON COLUMN parked_task.title IS 'in words';
+COMMENT ON COLUMN parked_task.error IS 'the last failure''s message';
+COMMENT ON COLUMN parked_task.failures IS 'failed attempts since it was last revived';
+COMMENT ON COLUMN parked_task.parked_at IS 'when it was parked';
+COMMENT ON COLUMN parked_task.key IS 'SHA-256 of kind, inputs, parameters and numerics version';
 

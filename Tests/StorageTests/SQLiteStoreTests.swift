@@ -239,26 +239,6 @@ import Testing
     #expect(try await store.table("SELECT name FROM pragma_table_info('leader') ORDER BY cid").first == "place")
     #expect(try await store.table("PRAGMA table_info(leader)").count == 4)
   }
-
-  @Test func `every column and table carries a comment`() throws {
-    for migration in Schemas.sqliteMigrations {
-      var isInTable = false
-      var previous = ""
-      for line in migration.sql.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) {
-        if line.hasPrefix("CREATE TABLE") || line.hasPrefix("CREATE VIEW") {
-          #expect(previous.hasPrefix("-- "), "\(line)")
-        }
-        if line.hasPrefix("CREATE TABLE") { isInTable = true }
-        if line.hasPrefix(")") { isInTable = false }
-        let word = line.trimmingCharacters(in: .whitespaces).prefix { $0.isLowercase || $0.isNumber || $0 == "_" }
-        if isInTable, line.hasPrefix("  "), !line.hasPrefix("   "), word.count > 0 {
-          let next = line.hasSuffix("NOT NULL") ? "" : line
-          #expect(next.isEmpty || next.contains(" -- "), "\(line)")
-        }
-        previous = line
-      }
-    }
-  }
 }
 
 extension SQLiteStore {
