@@ -36,20 +36,37 @@ FROM scored;
 
 -- One row: a reconstruction. Faithfulness is its slope / the original's; null where |original's| < 1.96 standard errors.
 CREATE VIEW faithfulness AS
-SELECT r.sweep, r.sweep_id, r.behaviour, r.layer, r.sae, d.width, r.method, r.sparsity, r.convention, r.norm,
-  r.relative_slope AS faithfulness, d.cosine, d.relative_error, d.norm_ratio, d.l0, r.slope, r.slope_error,
-  r.original_slope, r.original_slope_error, r.anti_steerable_share, r.n, r.unit, r.positions, r.score
-FROM steerability r
-LEFT JOIN (
-  SELECT s.name AS sweep, s.id AS sweep_id, d.*
+WITH piece AS (
+  SELECT sweep, sweep_id, behaviour, layer, sae, method, sparsity, convention, 1 AS is_score, norm, relative_slope,
+    slope, slope_error, original_slope, original_slope_error, anti_steerable_share, n, unit, positions, score,
+    CAST(NULL AS INTEGER) AS width, CAST(NULL AS REAL) AS cosine,
+    CAST(NULL AS REAL) AS relative_error, CAST(NULL AS REAL) AS norm_ratio,
+    CAST(NULL AS INTEGER) AS l0
+  FROM steerability
+  WHERE variant = 'reconstruction'
+  UNION ALL
+  SELECT s.name, s.id, d.behaviour, d.layer, d.sae, d.method, d.sparsity, d.convention, 0, NULL, NULL, NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.width, d.cosine, d.relative_error, d.norm_ratio, d.l0
   FROM sweep s
   JOIN sweep_task st ON st.sweep = s.number
   JOIN decomposition d ON d.task = st.task
   WHERE d.configured = 1 AND d.coefficient = 1
-) d ON d.sweep = r.sweep AND d.sweep_id = r.sweep_id AND d.behaviour = r.behaviour AND d.layer = r.layer
-  AND d.sae = r.sae AND d.method = r.method AND d.sparsity = r.sparsity
-  AND d.convention = coalesce(r.convention, d.convention)
-WHERE r.variant = 'reconstruction';
+),
+matched AS (
+  SELECT sweep, sweep_id, behaviour, layer, sae, first_value(width) OVER same AS width, method, sparsity, convention,
+    norm, relative_slope, first_value(cosine) OVER same AS cosine,
+    first_value(relative_error) OVER same AS relative_error, first_value(norm_ratio) OVER same AS norm_ratio,
+    first_value(l0) OVER same AS l0, slope, slope_error, original_slope, original_slope_error, anti_steerable_share, n,
+    unit, positions, score, is_score
+  FROM piece
+  WINDOW same AS (
+    PARTITION BY sweep, sweep_id, behaviour, layer, sae, method, sparsity, convention ORDER BY is_score, cosine)
+)
+SELECT sweep, sweep_id, behaviour, layer, sae, width, method, sparsity, convention, norm,
+  relative_slope AS faithfulness, cosine, relative_error, norm_ratio, l0, slope, slope_error, original_slope,
+  original_slope_error, anti_steerable_share, n, unit, positions, score
+FROM matched
+WHERE is_score = 1;
 
 -- One row: a vector and an SAE. How much of the encoder's answer (its fullest code stored) is the bias speaking.
 CREATE VIEW bias_dominance AS
@@ -75,37 +92,43 @@ WHERE choice = 1;
 -- method and sparsity stand beside it.
 CREATE VIEW negative_projections AS
 WITH configured AS (
-  SELECT s.name AS sweep, s.id AS sweep_id, d.*,
-    row_number() OVER (
+  SELECT s.name AS sweep, s.id AS sweep_id, d.behaviour, d.layer, d.sae, max(d.width) OVER vector AS width,
+    max(d.negative_top100) OVER vector AS negative_top100,
+    max(d.negative_projection_top100) OVER vector AS negative_projection_top100,
+    max(d.random_negative_top100) OVER vector AS random_negative_top100,
+    first_value(d.negative_energy) OVER signed AS negative_energy,
+    first_value(CASE WHEN d.negative_energy IS NOT NULL THEN d.method END) OVER signed AS energy_method,
+    first_value(CASE WHEN d.negative_energy IS NOT NULL THEN d.sparsity END) OVER signed AS energy_sparsity,
+    max(d.spurious_features) OVER vector AS spurious_features,
+    first_value(CASE WHEN d.worst_spurious_cosine IS NOT NULL THEN d.worst_spurious_feature END) OVER spurious
+      AS worst_spurious_feature,
+    first_value(CASE WHEN d.worst_spurious_cosine IS NOT NULL THEN d.worst_spurious_partner END) OVER spurious
+      AS worst_spurious_partner,
+    first_value(d.worst_spurious_cosine) OVER spurious AS worst_spurious_cosine,
+    row_number() OVER signed AS choice
+  FROM sweep s
+  JOIN sweep_task st ON st.sweep = s.number
+  JOIN decomposition d ON d.task = st.task
+  WHERE d.configured = 1 AND d.coefficient = 1
+  WINDOW vector AS (PARTITION BY s.name, s.id, d.behaviour, d.layer, d.sae),
+    signed AS (
       PARTITION BY s.name, s.id, d.behaviour, d.layer, d.sae
       ORDER BY CASE WHEN d.negative_energy IS NULL THEN 1 ELSE 0 END,
         CASE WHEN d.method = 'gradient-pursuit-signed' THEN 0 WHEN d.method LIKE '%-signed' THEN 1 ELSE 2 END,
         CASE WHEN d.sparsity = 'all' THEN 2147483647 ELSE CAST(d.sparsity AS INTEGER) END DESC, d.method, d.convention,
         d.task
-    ) AS energy_choice,
-    row_number() OVER (
+    ),
+    spurious AS (
       PARTITION BY s.name, s.id, d.behaviour, d.layer, d.sae
       ORDER BY d.worst_spurious_cosine NULLS LAST, d.worst_spurious_feature NULLS FIRST,
         d.worst_spurious_partner NULLS FIRST
-    ) AS spurious_choice
-  FROM sweep s
-  JOIN sweep_task st ON st.sweep = s.number
-  JOIN decomposition d ON d.task = st.task
-  WHERE d.configured = 1 AND d.coefficient = 1
+    )
 )
-SELECT sweep, sweep_id, behaviour, layer, sae, max(width) AS width, max(negative_top100) AS negative_top100,
-  max(negative_projection_top100) AS negative_projection_top100, max(random_negative_top100) AS random_negative_top100,
-  max(CASE WHEN energy_choice = 1 THEN negative_energy END) AS negative_energy,
-  max(CASE WHEN energy_choice = 1 AND negative_energy IS NOT NULL THEN method END) AS energy_method,
-  max(CASE WHEN energy_choice = 1 AND negative_energy IS NOT NULL THEN sparsity END) AS energy_sparsity,
-  max(spurious_features) AS spurious_features,
-  max(CASE WHEN spurious_choice = 1 AND worst_spurious_cosine IS NOT NULL THEN worst_spurious_feature END)
-    AS worst_spurious_feature,
-  max(CASE WHEN spurious_choice = 1 AND worst_spurious_cosine IS NOT NULL THEN worst_spurious_partner END)
-    AS worst_spurious_partner,
-  max(CASE WHEN spurious_choice = 1 THEN worst_spurious_cosine END) AS worst_spurious_cosine
+SELECT sweep, sweep_id, behaviour, layer, sae, width, negative_top100, negative_projection_top100,
+  random_negative_top100, negative_energy, energy_method, energy_sparsity, spurious_features, worst_spurious_feature,
+  worst_spurious_partner, worst_spurious_cosine
 FROM configured
-GROUP BY sweep, sweep_id, behaviour, layer, sae;
+WHERE choice = 1;
 
 -- One row: a method at a sparsity, for a behaviour and layer, by its best SAE and convention at matched norm; rank 1 is best.
 CREATE VIEW best_method AS
