@@ -60,6 +60,9 @@ package protocol ResultStore: Sendable {
   /// message.
   func claim(_ tasks: [TaskID], worker: WorkerID, for seconds: Double) async throws -> [ClaimedTask]
 
+  /// Why tasks could not be claimed by a worker just now, for its log: a look, not a promise.
+  func claimMisses(_ tasks: [TaskID], worker: WorkerID) async throws -> [TaskID: ClaimMiss]
+
   /// Renews all leases of a worker and says what changed (protocol.md 6). Running tasks that only cancelled sweeps want
   /// become `cancelled` here. A lease not in the reply is lost.
   func heartbeat(_ worker: WorkerID, _ condition: WorkerCondition, for seconds: Double) async throws -> HeartbeatReply

@@ -1,22 +1,24 @@
-import Orchestration
-import Synchronization
+package import Orchestration
+internal import Synchronization
 
 /// Time that passes only when it is told to, for loops and database alike; who sleeps makes it pass.
-final class ManualTime: Sendable {
+package final class ManualTime: Sendable {
   private let elapsed = Mutex(Duration.zero)
 
+  package init() {}
+
   /// Lets time pass.
-  func advance(_ duration: Duration) { elapsed.withLock { $0 += duration } }
+  package func advance(_ duration: Duration) { elapsed.withLock { $0 += duration } }
 
   /// The database's clock.
-  var clock: @Sendable () -> Double {
+  package var clock: @Sendable () -> Double {
     {
       let parts = self.elapsed.withLock { $0 }.components
       return 1_800_000_000 + Double(parts.seconds) + Double(parts.attoseconds) * 1e-18
     }
   }
 
-  var timekeeper: Timekeeper {
+  package var timekeeper: Timekeeper {
     Timekeeper(
       now: { self.elapsed.withLock { $0 } },
       sleep: { duration in
@@ -28,11 +30,11 @@ final class ManualTime: Sendable {
 }
 
 /// A reproducible sequence of random numbers (SplitMix64).
-struct SeededGenerator: RandomNumberGenerator {
-  var state: UInt64
-  init(seed: UInt64) { state = seed }
+package struct SeededGenerator: RandomNumberGenerator {
+  package var state: UInt64
+  package init(seed: UInt64) { state = seed }
 
-  mutating func next() -> UInt64 {
+  package mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var z = state
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9

@@ -1,27 +1,39 @@
-import Foundation
-import Orchestration
-import Storage
-import SweepRecords
-import Synchronization
+internal import Foundation
+package import Orchestration
+package import Storage
+package import SweepRecords
+internal import Synchronization
 
 /// A made-up sweep: harvest slices and their statistics, extraction slices and their vectors, a chain of training
 /// steps, and
 /// scores that wait for both reductions. Real records, pretended work.
-struct PretendSweep: Codable, Sendable {
-  var name = "pretend"
-  var harvests = 8
-  var extracts = 5
-  var trainings = 4
-  var scores = 10
-  var isBroken = false
+package struct PretendSweep: Codable, Sendable {
+  package var name: String
+  package var harvests: Int
+  package var extracts: Int
+  package var trainings: Int
+  package var scores: Int
+  package var isBroken: Bool
 
-  static let contrast = Array("contrast pairs".utf8)
-  static let questions = Array("questions".utf8)
-  static let model = Array("model weights".utf8)
+  package static let contrast = Array("contrast pairs".utf8)
+  package static let questions = Array("questions".utf8)
+  package static let model = Array("model weights".utf8)
 
-  var count: Int { harvests + 1 + extracts + 1 + trainings + scores }
+  package init(
+    name: String = "pretend", harvests: Int = 8, extracts: Int = 5, trainings: Int = 4, scores: Int = 10,
+    isBroken: Bool = false
+  ) {
+    self.name = name
+    self.harvests = harvests
+    self.extracts = extracts
+    self.trainings = trainings
+    self.scores = scores
+    self.isBroken = isBroken
+  }
 
-  func submission(priority: SweepPriority = .normal) throws -> SweepSubmission {
+  package var count: Int { harvests + 1 + extracts + 1 + trainings + scores }
+
+  package func submission(priority: SweepPriority = .normal) throws -> SweepSubmission {
     let encoder = JSONEncoder()
     encoder.outputFormatting = .sortedKeys
     let resolved = String(decoding: try encoder.encode(self), as: UTF8.self)
@@ -31,7 +43,7 @@ struct PretendSweep: Codable, Sendable {
   }
 
   /// All tasks, in an order in which dependencies come first.
-  func tasks() throws -> [TaskDefinition] {
+  package func tasks() throws -> [TaskDefinition] {
     var tasks: [TaskDefinition] = []
     let model = ModelReference(digest: Digest(of: Self.model), weights: "as-stored", template: "raw")
     let file = FileReference(digest: model.digest, locator: "model.gguf")
@@ -99,10 +111,12 @@ struct PretendSweep: Codable, Sendable {
 }
 
 /// Plans pretended sweeps, `limit` tasks a chunk.
-struct PretendExpander: SweepExpander {
-  struct Broken: Error {}
+package struct PretendExpander: SweepExpander {
+  package init() {}
 
-  func chunk(of resolved: String, from cursor: Int, limit: Int) throws -> (tasks: [TaskDefinition], next: Int?) {
+  package struct Broken: Error {}
+
+  package func chunk(of resolved: String, from cursor: Int, limit: Int) throws -> (tasks: [TaskDefinition], next: Int?) {
     let sweep = try JSONDecoder().decode(PretendSweep.self, from: Data(resolved.utf8))
     if sweep.isBroken, cursor > 0 { throw Broken() }
     let tasks = try sweep.tasks()
@@ -113,19 +127,19 @@ struct PretendExpander: SweepExpander {
 
 /// Makes results that depend on the work and every byte of input, and on nothing else; does what a test wants
 /// meanwhile.
-final class PretendExecutor: TaskExecutor {
-  typealias Meanwhile =
+package final class PretendExecutor: TaskExecutor {
+  package typealias Meanwhile =
     @Sendable (_ work: TaskWork, _ inputs: TaskInputs, any TaskMonitor) throws(TaskFault) -> Void
   private let meanwhile: Meanwhile
   private let counts = Mutex<[Digest: Int]>([:])
 
-  init(_ meanwhile: @escaping Meanwhile = { _, _, _ throws(TaskFault) in }) { self.meanwhile = meanwhile }
+  package init(_ meanwhile: @escaping Meanwhile = { _, _, _ throws(TaskFault) in }) { self.meanwhile = meanwhile }
 
   /// How often tasks were computed, by key.
-  var executions: [Digest: Int] { counts.withLock { $0 } }
-  var executionCount: Int { executions.values.reduce(0, +) }
+  package var executions: [Digest: Int] { counts.withLock { $0 } }
+  package var executionCount: Int { executions.values.reduce(0, +) }
 
-  func execute(_ work: TaskWork, inputs: TaskInputs, monitor: any TaskMonitor) throws(TaskFault) -> TaskResult {
+  package func execute(_ work: TaskWork, inputs: TaskInputs, monitor: any TaskMonitor) throws(TaskFault) -> TaskResult {
     guard let json = try? work.canonicalJSON() else { throw TaskFault(.task, "can't be written") }
     let key = TaskWork.key(ofCanonicalJSON: json)
     counts.withLock { $0[key, default: 0] += 1 }
@@ -176,10 +190,11 @@ final class PretendExecutor: TaskExecutor {
 }
 
 /// Files that are always there, unless a test says otherwise.
-struct PretendFiles: FileResolver {
-  var find: @Sendable (FileReference) throws(TaskFault) -> String = { file throws(TaskFault) in
-    "/pretend/\(file.locator)"
-  }
+package struct PretendFiles: FileResolver {
+  package typealias Find = @Sendable (FileReference) throws(TaskFault) -> String
+  package var find: Find
 
-  func path(of file: FileReference) async throws(TaskFault) -> String { try find(file) }
+  package init(_ find: @escaping Find = { file throws(TaskFault) in "/pretend/\(file.locator)" }) { self.find = find }
+
+  package func path(of file: FileReference) async throws(TaskFault) -> String { try find(file) }
 }

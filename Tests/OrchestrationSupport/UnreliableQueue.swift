@@ -1,23 +1,23 @@
-import Messaging
-import Orchestration
-import SweepRecords
-import Synchronization
+package import Messaging
+internal import Orchestration
+internal import SweepRecords
+internal import Synchronization
 
 /// A queue that does all that a queue may do: loses, repeats, reorders, refuses, returns, and lets others publish
 /// rubbish.
-final class UnreliableQueue: TaskQueue {
-  let inner = InProcessQueue()
+package final class UnreliableQueue: TaskQueue {
+  package let inner = InProcessQueue()
   private let generator: Mutex<SeededGenerator>
 
-  init(seed: UInt64) { generator = Mutex(SeededGenerator(seed: seed)) }
+  package init(seed: UInt64) { generator = Mutex(SeededGenerator(seed: seed)) }
 
-  static let rubbish: [[UInt8]] = [
+  package static let rubbish: [[UInt8]] = [
     [], Array("{".utf8), [0xff, 0xfe], Array(#"{"schema":2,"task":"moved"}"#.utf8),
     Array(#"{"schema":1,"sweep":"x","task":999999,"dispatch":1,"kind":"score"}"#.utf8),
     Array(repeating: UInt8(ascii: "x"), count: TaskMessage.sizeLimit + 1),
   ]
 
-  func publish(_ messages: [OutgoingMessage]) async -> [PublishOutcome] {
+  package func publish(_ messages: [OutgoingMessage]) async -> [PublishOutcome] {
     var arriving: [OutgoingMessage] = []
     let outcomes: [PublishOutcome] = generator.withLock { generator in
       let outcomes = messages.map { message -> PublishOutcome in
@@ -51,7 +51,7 @@ final class UnreliableQueue: TaskQueue {
     return outcomes
   }
 
-  func consume(as name: String, prefetch: Int) async throws(QueueError) -> any TaskConsumer {
+  package func consume(as name: String, prefetch: Int) async throws(QueueError) -> any TaskConsumer {
     try await inner.consume(as: name, prefetch: prefetch)
   }
 }
