@@ -13,8 +13,8 @@ struct DatabaseCommand: AsyncParsableCommand {
       commandName: "migrate", abstract: "Brings the schema up to date; makes the database where there is none.")
 
     func run() async throws {
-      let store = try OpenStore.open(creating: true)
-      Terminal.say("\(store.path): schema version \(try await store.schemaVersion())")
+      let store = try await OpenStore.open(creating: true)
+      Terminal.say("\(try Settings.database()): schema version \(try await store.schemaVersion())")
     }
   }
 
@@ -23,9 +23,9 @@ struct DatabaseCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "status", abstract: "Shows schema version and size.")
 
     func run() async throws {
-      let store = try OpenStore.open()
+      let store = try await OpenStore.open()
       let counts = try await store.counts()
-      Terminal.result("database: \(store.path)\nschema version: \(try await store.schemaVersion())\n")
+      Terminal.result("database: \(try Settings.database())\nschema version: \(try await store.schemaVersion())\n")
       Terminal.result("sweeps: \(counts.sweeps.values.reduce(0, +)), tasks: \(counts.tasks.values.reduce(0, +)), ")
       Terminal.result(
         "artifacts: \(counts.artifacts) (\(counts.artifactBytes) bytes), file: \(counts.databaseBytes) bytes\n")

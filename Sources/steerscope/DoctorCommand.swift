@@ -26,12 +26,12 @@ struct DoctorCommand: AsyncParsableCommand {
       line("files", filesProblem(folder), folder ?? "STEERSCOPE_FILES is not set; paths are relative to sweep files")
     } catch { line("files", "\(error)", "") }
     do {
-      let path = try OpenStore.path()
-      if FileManager.default.fileExists(atPath: path) {
-        let store = try OpenStore.open()
-        line("database", nil, "\(path), schema version \(try await store.schemaVersion())")
-      } else {
+      let locator = try Settings.database()
+      if case .sqlite(let path) = locator, !FileManager.default.fileExists(atPath: path) {
         line("database", nil, "\(path) will be made by the first run")
+      } else {
+        let store = try await OpenStore.open()
+        line("database", nil, "\(locator), schema version \(try await store.schemaVersion())")
       }
     } catch {
       line("database", "\(error)", "")

@@ -32,17 +32,6 @@ struct Servers: Sendable {
     self.broker = broker
   }
 
-  /// Opens the store that a locator names, for a command: what is not there is an error at once.
-  static func store(at locator: StoreLocator, creating: Bool = false) async throws -> any ResultStore {
-    switch locator {
-    case .sqlite: return try OpenStore.open(creating: creating)
-    case .postgresql(let uri):
-      let store = try PostgreSQLStore(uri: uri)
-      try await store.connect()
-      return store
-    }
-  }
-
   /// The store of a long-running process: waits for a database that is down, and says so; what no waiting mends (a
   /// wrong password, another schema) is an error at once.
   func store(log: @escaping LogSink, name: String) async throws -> PostgreSQLStore {

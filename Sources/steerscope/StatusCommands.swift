@@ -14,7 +14,7 @@ struct StatusCommand: AsyncParsableCommand {
   @Option(help: "table, json or csv.") var format = OutputFormat.table
 
   func run() async throws {
-    let store = try OpenStore.open()
+    let store = try await OpenStore.open()
     let summary = try await OpenStore.sweep(sweep, in: store)
     let status = try await SweepStatus(reading: store, sweep: summary)
     Terminal.result(status.render(as: format, width: Terminal.isResultTerminal ? Terminal.width : nil))
@@ -33,7 +33,7 @@ struct WatchCommand: AsyncParsableCommand {
     guard (0.1...86_400).contains(interval) else {
       throw InputError("--interval", expected: "seconds from 0.1 to 86400", found: "\(interval)")
     }
-    let store = try OpenStore.open()
+    let store = try await OpenStore.open()
     var drawn = 0
     while true {
       let summary = try await OpenStore.sweep(sweep, in: store)

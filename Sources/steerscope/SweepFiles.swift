@@ -109,7 +109,7 @@ enum Settings {
 
 /// Opening the store that the environment names.
 enum OpenStore {
-  /// The path of the SQLite file.
+  /// The path of the SQLite file, for what is of one machine.
   static func path() throws(InputError) -> String {
     switch try Settings.database() {
     case .sqlite(let path):
@@ -120,15 +120,16 @@ enum OpenStore {
       return path
     case .postgresql:
       throw InputError(
-        "STEERSCOPE_DATABASE", expected: "sqlite:PATH",
-        found: "a PostgreSQL server, which this build has no client for",
-        remedy: "use sqlite:steerscope.db")
+        "STEERSCOPE_DATABASE", expected: "sqlite:PATH, for a run on this machine alone", found: "a PostgreSQL server",
+        remedy: "give the sweep to a cluster with `steerscope submit`, or use sqlite:steerscope.db")
     }
   }
 
   /// The store; `creating` makes it where there is none.
-  static func open(creating: Bool = false) throws -> SQLiteStore {
-    try SQLiteStore(path: try path(), creating: creating)
+  static func open(creating: Bool = false) async throws -> any ResultStore {
+    let locator = try Settings.database()
+    if case .sqlite = locator { _ = try path() }
+    return try await locator.open(creating: creating)
   }
 
   /// A sweep by name, id or beginning of an id; without one, the newest.
