@@ -1,6 +1,13 @@
 #pragma once
 #include <sys/time.h>
 
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
 // Upstream moved its headers into a folder after 0.11.
 #if __has_include(<rabbitmq-c/amqp.h>)
 #include <rabbitmq-c/amqp.h>
@@ -14,10 +21,8 @@
 #include <amqp_tcp_socket.h>
 #endif
 
-// Swift calls no variadic functions.
-static inline amqp_rpc_reply_t steerscope_amqp_login(
-    amqp_connection_state_t connection, const char *vhost, int channel_max, int frame_max, int heartbeat,
-    const amqp_table_t *properties, const char *user, const char *password) {
-  return amqp_login_with_properties(
-      connection, vhost, channel_max, frame_max, heartbeat, properties, AMQP_SASL_METHOD_PLAIN, user, password);
+// How many bytes of a TCP socket the peer has not acknowledged; negative on failure. (Swift calls no variadic functions.)
+static inline int steerscope_unacknowledged_bytes(int socket) {
+  int bytes = 0;
+  return ioctl(socket, SIOCOUTQ, &bytes) == 0 ? bytes : -1;
 }

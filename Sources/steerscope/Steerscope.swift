@@ -19,6 +19,8 @@ struct Steerscope: AsyncParsableCommand {
       CommandGroup(
         name: "Sweeps", subcommands: [RunCommand.self, PlanCommand.self, StatusCommand.self, WatchCommand.self]),
       CommandGroup(
+        name: "A cluster", subcommands: [SubmitCommand.self, CoordinatorCommand.self, WorkerCommand.self]),
+      CommandGroup(
         name: "Control",
         subcommands: [
           PauseCommand.self, ResumeCommand.self, CancelCommand.self, RetryCommand.self, DeleteCommand.self,

@@ -2,8 +2,8 @@ internal import Foundation
 
 /// Standard output and error: results to the one, words to the other.
 enum Terminal {
-  /// Writes a line to standard error.
-  static func say(_ line: String) { write(line + "\n", to: .standardError) }
+  /// Writes a line to standard error, without secrets.
+  static func say(_ line: String) { write(Secrets.blotted(line) + "\n", to: .standardError) }
 
   /// Writes a result to standard output, as it is.
   static func result(_ text: String) { write(text, to: .standardOutput) }

@@ -24,7 +24,8 @@ struct QueueUnderTest: Sendable, CustomTestStringConvertible {
       return Instance(
         queue: queue, disconnect: { queue.disconnect() }, purge: { queue.purge() },
         deadLetterCount: { queue.deadLetterCount })
-    }
+    },
+    .rabbitMQ,
   ]
 }
 

@@ -68,7 +68,7 @@ import Testing
         "worker|ready|2|7.0"
       ])
     #expect(try await store.workers().map(\.finished) == [2])
-    #expect(try await store.schemaVersion() == 1)
+    #expect(try await store.schemaVersion() == 2)
     #expect(try await store.now() == fixture.clock.now)
   }
 

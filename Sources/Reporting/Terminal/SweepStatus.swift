@@ -31,7 +31,7 @@ package struct SweepStatus: Sendable {
   package init(reading store: any ResultStore, sweep: SweepSummary, rateOver: Double = 60) async throws {
     self.init(
       summary: sweep, progress: try await store.progress(of: sweep.id, rateOver: rateOver), rateOver: rateOver,
-      workers: try await store.workers(), parked: try await store.parkedTasks(of: sweep.id, limit: 100),
+      workers: try await store.workers(seenWithin: Self.lease), parked: try await store.parkedTasks(of: sweep.id, limit: 100),
       now: try await store.now())
   }
 

@@ -99,15 +99,16 @@ extension SQLiteStore {
     }
   }
 
-  package func workers() throws -> [WorkerStatus] {
-    try reading { db, _ in
+  package func workers(seenWithin seconds: Double?) throws -> [WorkerStatus] {
+    try reading { db, now in
       let workers = try db.rows(
         """
         SELECT w.id, w.host, w.process, w.version, w.numerics_version, w.cpu, w.threads, w.condition, w.reason,
           w.started_at, w.seen_at, w.stopped_at,
           (SELECT count(*) FROM task_attempt a WHERE a.worker = w.id AND a.outcome = 'done')
-        FROM worker w ORDER BY w.seen_at DESC, w.id
-        """
+        FROM worker w WHERE w.seen_at > ? AND (? OR w.stopped_at IS NULL)
+        ORDER BY w.seen_at DESC, w.id
+        """, SQLValue(now - (seconds ?? .infinity)), SQLValue(seconds == nil)
       ) { try Self.worker($0) }
       return try workers.map { worker in
         var worker = worker

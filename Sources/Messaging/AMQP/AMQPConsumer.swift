@@ -1,0 +1,34 @@
+/// A consumer of an `AMQPQueue`, with a connection of its own. What it holds goes back when it is closed or dropped.
+/// One caller of `next` at a time.
+final class AMQPConsumer: TaskConsumer {
+  private let link: Link<ConsumingRole>
+
+  init(_ link: Link<ConsumingRole>) { self.link = link }
+
+  deinit { link.close() }
+
+  func next(upTo limit: Int, waiting: Bool) async throws(QueueError) -> [Delivery] {
+    guard waiting else { return try link.ask { role, _ in role.take(upTo: limit) }.get() }
+    let link = link
+    return try await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        link.ask { role, _ in role.wait(upTo: limit, isCancelled: Task.isCancelled, continuation) }
+      }
+    } onCancel: {
+      link.ask { role, _ in role.endWait() }
+    }.get()
+  }
+
+  func acknowledge(_ tags: [DeliveryTag]) async { link.ask { role, _ in role.acknowledge(tags) } }
+
+  func reject(_ tag: DeliveryTag, because letter: DeadLetter) async {
+    link.ask { role, _ in role.reject(tag, letter) }
+  }
+
+  func stop() async { link.ask { role, _ in role.stop() } }
+
+  func close() async {
+    link.close()
+    await link.ended()
+  }
+}
