@@ -1,7 +1,9 @@
 import Foundation
-import Storage
 import SweepRecords
 import Synchronization
+import TestServers
+
+@testable import Storage
 
 /// A clock that tests turn by hand.
 final class TestClock: Sendable {
@@ -10,20 +12,29 @@ final class TestClock: Sendable {
   func advance(_ by: Double) { seconds.withLock { $0 += by } }
 }
 
-/// A kind of store that must pass the conformance suite. PostgreSQL joins as another case.
+/// A kind of store that must pass the conformance suite.
 enum StoreKind: String, CaseIterable, Sendable {
-  case sqlite
+  case sqlite, postgresql
 }
 
-/// A fresh store in a folder of its own, which goes with the fixture.
+/// A fresh store: in a folder of its own, which goes with the fixture, or a database of its own on the tests' server.
 final class StoreFixture: Sendable {
   let kind: StoreKind
   let clock = TestClock()
   let folder: URL
   var path: String { folder.appending(path: "steerscope.db").path }
+  /// The connection URI.
+  let uri: String
 
-  init(_ kind: StoreKind = .sqlite) throws {
+  convenience init() throws { try self.init(.sqlite, uri: "") }
+
+  convenience init(_ kind: StoreKind) async throws {
+    try self.init(kind, uri: kind == .postgresql ? await MigratedDatabase.fresh() : "")
+  }
+
+  private init(_ kind: StoreKind, uri: String) throws {
     self.kind = kind
+    self.uri = uri
     folder = FileManager.default.temporaryDirectory.appending(path: "steerscope-storage-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
   }
@@ -35,7 +46,51 @@ final class StoreFixture: Sendable {
     // The store keeps the fixture, and so its folder, by its clock.
     switch kind {
     case .sqlite: try SQLiteStore(path: path, clock: { [self] in clock.now })
+    case .postgresql:
+      try PostgreSQLStore(uri: uri, settings: PostgreSQLSettings(clock: .told { [self] in clock.now }))
     }
+  }
+
+  /// The SQL of a column of times as seconds since 1970.
+  func seconds(_ column: String) -> String {
+    kind == .postgresql ? "extract(epoch FROM \(column))::float8" : column
+  }
+}
+
+/// Databases with the schema, copied from one that was migrated once.
+actor MigratedDatabase {
+  private static let shared = MigratedDatabase()
+  private var template: Task<TestDatabase, any Error>?
+  private var number = 0
+
+  /// The URI of a new one.
+  static func fresh() async throws -> String { try await shared.fresh() }
+
+  private func fresh() async throws -> String {
+    let task =
+      template
+      ?? Task {
+        let database = try await TestDatabase()
+        try await database.migrate()
+        return database
+      }
+    template = task
+    let original = try await task.value
+    number += 1
+    let name = "\(original.name)_\(number)"
+    // One at a time: the server would copy them one after the other anyway.
+    try await admin(original).perform { try $0.execute("CREATE DATABASE \(name) TEMPLATE \(original.name)") }
+    return original.server.uri(database: name)
+  }
+
+  private var session: PostgreSQLSession?
+
+  private func admin(_ database: TestDatabase) throws -> PostgreSQLSession {
+    if let session { return session }
+    let address = try PostgreSQLAddress(parsing: database.server.uri(database: "postgres"))
+    let made = PostgreSQLSession(address, PostgreSQLSettings()) { _ in }
+    session = made
+    return made
   }
 }
 
