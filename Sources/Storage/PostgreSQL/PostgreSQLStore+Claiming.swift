@@ -41,6 +41,28 @@ extension PostgreSQLStore {
     return claimed.compactMap { $0 }
   }
 
+  package func claimMisses(_ tasks: [TaskID], worker: WorkerID) async throws -> [TaskID: ClaimMiss] {
+    let found = try await saying { db, now in
+      try db.rows(
+        """
+        SELECT t.id, t.state, t.not_before IS NULL OR t.not_before <= \(now), count(s.number),
+          count(s.number) FILTER (
+            WHERE s.numerics_version = (SELECT w.numerics_version FROM worker w WHERE w.id = $2))
+        FROM task t LEFT JOIN sweep_task st ON st.task = t.id LEFT JOIN sweep s ON s.number = st.sweep AND s.state = 'active'
+        WHERE t.id = ANY ($1::bigint[]) GROUP BY t.id
+        """, .integers(tasks.map(\.number)), .text(worker.text.withoutNUL)
+      ) { row in
+        (
+          task: row.task(0),
+          miss: ClaimMiss(
+            state: try row.value(1), isDue: row.flag(2), activeSweeps: row.integer(3), ofNumerics: row.integer(4))
+        )
+      }
+    }
+    let misses = Dictionary(uniqueKeysWithValues: found.map { ($0.task, $0.miss) })
+    return Dictionary(tasks.map { ($0, misses[$0] ?? .missing) }) { first, _ in first }
+  }
+
   private static func claimed(_ row: borrowing PostgreSQLRow) throws -> ClaimedTask {
     ClaimedTask(
       lease: TaskLease(task: row.task(0), token: row.token(1)), key: try row.digest(2), kind: try row.value(3),
