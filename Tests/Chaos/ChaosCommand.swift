@@ -47,7 +47,7 @@ func elapsed(_ start: ContinuousClock.Instant) -> String {
 }
 
 /// Something that happens once.
-final class Flag: Sendable {
+final class Happening: Sendable {
   private let value = Mutex(false)
   var isSet: Bool { value.withLock { $0 } }
   func set() { value.withLock { $0 = true } }

@@ -32,7 +32,7 @@ final class ChaosProxy: Sendable {
   /// Listens on a free port of 127.0.0.1.
   init(host: String, port: Int) throws {
     target = (host, port)
-    listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     var address = try Self.address("127.0.0.1", 0)
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)
     let bound = withUnsafeMutableBytes(of: &address) { bytes -> Int32 in
@@ -41,6 +41,7 @@ final class ChaosProxy: Sendable {
       return getsockname(listener, pointer, &length)
     }
     guard bound == 0 else { throw ChaosError("the proxy can't listen: \(String(cString: strerror(errno)))") }
+    self.listener = listener
     self.port = Int(UInt16(bigEndian: address.sin_port))
     Thread.detachNewThread { [self] in acceptLoop() }
   }
@@ -92,7 +93,7 @@ final class ChaosProxy: Sendable {
 
   private func acceptLoop() {
     while true {
-      let client = accept4(listener, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
+      let client = accept(listener, nil, nil)
       guard client >= 0 else {
         if errno == EINTR || errno == ECONNABORTED { continue }
         return
@@ -157,7 +158,7 @@ final class ChaosProxy: Sendable {
       var sent = 0
       while sent < count {
         let done = buffer.withUnsafeBytes { bytes in
-          send(sink, bytes.baseAddress?.advanced(by: sent), count - sent, Int32(MSG_NOSIGNAL.rawValue))
+          send(sink, bytes.baseAddress?.advanced(by: sent), count - sent, Int32(MSG_NOSIGNAL))
         }
         guard done > 0 else { return }
         sent += done

@@ -1,6 +1,7 @@
 import Foundation
 import ResultDump
 import Storage
+import SweepRecords
 import TestServers
 
 /// A chaos run from beginning to end: the reference, the cluster, the faults, the audit.
@@ -68,7 +69,7 @@ struct ChaosRun: Sendable {
         say("\(elapsed(start)) \(fault.kind.rawValue)")
       }
     }
-    let isOver = Flag()
+    let isOver = Happening()
     let waiting = Task {
       await faults.value
       isOver.set()
@@ -209,14 +210,12 @@ struct Audit {
       FROM (SELECT t.state, (SELECT count(*) FROM task_attempt a WHERE a.task = t.id AND a.outcome = 'done') AS done
         FROM task t) counted
       """, limits: QueryLimits())
-    let numbers = counts.rows.first.map { row in
-      row.map { if case .integer(let value) = $0 { value } else { 0 } }
-    }
-    guard let numbers, numbers.count == 4 else { throw ChaosError("the tasks can't be counted") }
+    let numbers = (counts.rows.first ?? []).compactMap(\.whole)
+    guard numbers.count == 4 else { throw ChaosError("the tasks can't be counted") }
     (tasks, doneOnce, double) = (numbers[0], numbers[1], numbers[3])
     // Tasks that were never planned are lost as well.
     let expected = try await reference.query("SELECT count(*) FROM task WHERE state = 'done'", limits: QueryLimits())
-    guard case .integer(let count)? = expected.rows.first?.first else { throw ChaosError("no reference") }
+    guard let count = expected.rows.first?.first?.whole else { throw ChaosError("no reference") }
     lost = numbers[2] + max(0, count - tasks)
     let (made, wanted) = (try await ResultDump(reading: cluster), try await ResultDump(reading: reference))
     if wanted.count == 0 { throw ChaosError("the reference is empty") }
@@ -228,5 +227,17 @@ struct Audit {
   var verdict: String {
     "\(tasks) tasks, \(doneOnce) done once, \(lost) lost, \(double) double, "
       + (differences.isEmpty ? "rows identical" : "rows differ")
+  }
+}
+
+extension Cell {
+  /// A whole number; sums are reals in some databases.
+  fileprivate var whole: Int? {
+    switch self {
+    case .integer(let value): value
+    case .real(let value): Int(exactly: value)
+    case .text(let value): Int(value)
+    case .null: nil
+    }
   }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import Messaging
 import SweepRecords
+import TestServers
 
 /// Does to a cluster what a schedule says.
 actor FaultInjector {
@@ -60,7 +61,7 @@ actor FaultInjector {
   /// - Returns: how many processes, connections or messages it met.
   private func perform(_ fault: Fault) async throws -> Int {
     let worker = cluster.workerNames[fault.target % cluster.workerNames.count]
-    switch fault.kind {
+    return switch fault.kind {
     case .workerKilled: try await restart(worker, SIGKILL, fault)
     case .workerTerminated: try await restart(worker, SIGTERM, fault)
     case .workerStopped: try await stop(worker, fault)

@@ -1,4 +1,5 @@
 import Messaging
+import SweepRecords
 
 /// Messages that no coordinator sends.
 enum Nonsense {

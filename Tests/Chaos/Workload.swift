@@ -42,13 +42,11 @@ struct Workload {
       for index in 0..<width { encoder[index * features + feature] = decoder[feature * width + index] }
     }
     let bias = (0..<width).map { _ in Float(0.1 * random.normal()) }
-    let writer = SafetensorsWriter(
-      tensors: [
-        .init(name: "W_enc", shape: [width, features], floats: encoder),
-        .init(name: "W_dec", shape: [features, width], floats: decoder),
-        .init(name: "b_enc", shape: [features], floats: [Float](repeating: -0.1, count: features)),
-        .init(name: "b_dec", shape: [width], floats: bias),
-      ])
+    var writer = SafetensorsWriter()
+    try writer.add("W_enc", shape: [width, features], floats: encoder)
+    try writer.add("W_dec", shape: [features, width], floats: decoder)
+    try writer.add("b_enc", shape: [features], floats: [Float](repeating: -0.1, count: features))
+    try writer.add("b_dec", shape: [width], floats: bias)
     try writer.write(to: place.appending(path: "sae_weights.safetensors").path)
   }
 
