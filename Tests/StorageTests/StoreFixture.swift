@@ -39,7 +39,10 @@ final class StoreFixture: Sendable {
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
   }
 
-  deinit { try? FileManager.default.removeItem(at: folder) }
+  deinit {
+    try? FileManager.default.removeItem(at: folder)
+    if kind == .postgresql { MigratedDatabase.giveBack(uri) }
+  }
 
   /// Opens the store; again after that, another connection to the same one.
   func open() throws -> any ResultStore {
@@ -57,16 +60,33 @@ final class StoreFixture: Sendable {
   }
 }
 
-/// Databases with the schema, copied from one that was migrated once.
+/// Databases with the schema: copied from one that was migrated once, or emptied after another test.
 actor MigratedDatabase {
   private static let shared = MigratedDatabase()
+  private static let free = Mutex<[String]>([])
   private var template: Task<TestDatabase, any Error>?
   private var number = 0
 
-  /// The URI of a new one.
-  static func fresh() async throws -> String { try await shared.fresh() }
+  /// The URI of one that is as after the migration.
+  static func fresh() async throws -> String {
+    guard let used = free.withLock({ $0.popLast() }) else { return try await shared.copy() }
+    let session = PostgreSQLSession(try PostgreSQLAddress(parsing: used), PostgreSQLSettings()) { _ in }
+    try await session.perform { db in try db.execute(empty) }
+    return used
+  }
 
-  private func fresh() async throws -> String {
+  /// For tests to come; no store has it open any more.
+  static func giveBack(_ uri: String) { free.withLock { $0.append(uri) } }
+
+  /// The rest goes with these. (TRUNCATE makes new files, which takes far longer.)
+  private static let empty = """
+    DELETE FROM sweep; DELETE FROM task; DELETE FROM task_group; DELETE FROM worker; DELETE FROM artifact;
+    UPDATE leader SET holder = '', token = 0, lease_until = 'epoch';
+    SELECT setval(pg_get_serial_sequence(name, key), 1, false)
+    FROM (VALUES ('sweep', 'number'), ('task', 'id'), ('task_group', 'id'), ('task_attempt', 'token')) AS s (name, key);
+    """
+
+  private func copy() async throws -> String {
     let task =
       template
       ?? Task {
@@ -78,19 +98,10 @@ actor MigratedDatabase {
     let original = try await task.value
     number += 1
     let name = "\(original.name)_\(number)"
-    // One at a time: the server would copy them one after the other anyway.
-    try await admin(original).perform { try $0.execute("CREATE DATABASE \(name) TEMPLATE \(original.name)") }
+    let address = try PostgreSQLAddress(parsing: original.server.uri(database: "postgres"))
+    let session = PostgreSQLSession(address, PostgreSQLSettings()) { _ in }
+    try await session.perform { try $0.execute("CREATE DATABASE \(name) TEMPLATE \(original.name)") }
     return original.server.uri(database: name)
-  }
-
-  private var session: PostgreSQLSession?
-
-  private func admin(_ database: TestDatabase) throws -> PostgreSQLSession {
-    if let session { return session }
-    let address = try PostgreSQLAddress(parsing: database.server.uri(database: "postgres"))
-    let made = PostgreSQLSession(address, PostgreSQLSettings()) { _ in }
-    session = made
-    return made
   }
 }
 
