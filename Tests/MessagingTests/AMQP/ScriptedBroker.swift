@@ -45,6 +45,7 @@ final class PeerConnection: Sendable {
   private let descriptor: Int32
   /// How many more bytes may be sent; the connection ends after them.
   private let budget = Mutex<Int>(.max)
+  private let publications = Mutex<UInt64>(0)
 
   init(_ descriptor: Int32) {
     self.descriptor = descriptor
@@ -53,6 +54,14 @@ final class PeerConnection: Sendable {
   }
 
   func close() { Foundation.close(descriptor) }
+
+  /// The number of the publication whose body came now, from 1.
+  func nextPublication() -> UInt64 {
+    publications.withLock { number in
+      number += 1
+      return number
+    }
+  }
 
   func cut(after bytes: Int) { budget.withLock { $0 = bytes } }
 
