@@ -23,7 +23,8 @@ struct ChaosCommand: AsyncParsableCommand {
   func run() async throws {
     // A broken pipe is an error of a call, not the end.
     signal(SIGPIPE, SIG_IGN)
-    let folder = URL(fileURLWithPath: "/tmp/steerscope-chaos-\(ProcessInfo.processInfo.processIdentifier)-\(seed)")
+    // Short, for a socket's path has room for a hundred characters.
+    let folder = URL(fileURLWithPath: "/tmp/steerscope-chaos-\(UUID().uuidString.prefix(8))")
     try FileManager.default.createDirectory(
       at: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o711])
     let program = Bundle.main.executableURL?.deletingLastPathComponent().appending(path: "steerscope").path ?? ""

@@ -31,7 +31,7 @@ struct ChaosRun: Sendable {
 
     say("PostgreSQL and RabbitMQ start")
     let cluster = try await TestCluster.make(folder: folder, program: program, files: files.path, workers: workers)
-    try await control(cluster, ["database", "migrate"], as: "steerscope_owner")
+    try await temporaryMigrate(cluster.addresses.database(as: "steerscope_owner"))
     let (sweeps, tally) = try await disturb(cluster, workload)
     for index in 1..<max(sweeps, 1) {
       say("the reference of sweep \(index + 1)")
@@ -81,7 +81,7 @@ struct ChaosRun: Sendable {
       guard let state = try? await progress(cluster) else { continue }
       if state.done > best.done { best = (state.done, clock.now) }
       if state.isAllDone && isOver.isSet { break }
-      if !isOver.isSet && state.left < Self.reserve {
+      if !isOver.isSet && state.left < Self.reserve && state.planning == 0 {
         say("\(elapsed(start)) \(state.done) tasks done; another sweep")
         try await submit(cluster, try workload.sweep(sweeps))
         sweeps += 1
@@ -110,6 +110,7 @@ struct ChaosRun: Sendable {
     var left = 0
     var parked = 0
     var openSweeps = 0
+    var planning = 0
     var states: [String: Int] = [:]
     var isAllDone: Bool { left == 0 && parked == 0 && openSweeps == 0 }
     var description: String { states.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ") }
@@ -119,12 +120,14 @@ struct ChaosRun: Sendable {
     var progress = Progress()
     let lines = try await cluster.sql(
       "SELECT state, count(*) FROM steerscope.task GROUP BY 1",
-      "SELECT 'open', count(*) FROM steerscope.sweep WHERE state <> 'done'")
+      "SELECT 'open', count(*) FROM steerscope.sweep WHERE state <> 'done'",
+      "SELECT 'planning', count(*) FROM steerscope.sweep WHERE state = 'planning'")
     for line in lines {
       let parts = line.split(separator: "|")
       guard parts.count == 2, let count = Int(parts[1]) else { continue }
       switch parts[0] {
       case "open": progress.openSweeps = count
+      case "planning": progress.planning = count
       case "done": progress.done = count
       case "parked": progress.parked = count
       default: progress.left += count

@@ -71,7 +71,7 @@ struct Workload {
         methods: [encode, encode-scaled, encode-minus-zero, encode-anchored, pair-difference, gradient-pursuit, \
       gradient-pursuit-signed, matching-pursuit-signed]
         sparsity: [8, all]
-      steer: {coefficients: "-4:4:0.5", norms: [raw, matched], controls: [zero-vector, {random: 2}, shuffled]}
+      steer: {coefficients: "-2:2:0.5", norms: [raw, matched], controls: [zero-vector, {random: 2}, shuffled]}
       seed: 7
 
       """
@@ -85,7 +85,7 @@ struct Workload {
   /// Questions of words that the model's tokenizer knows, with answers several tokens long.
   private func writeQuestions(_ name: String, _ random: inout SplitMix) throws {
     let words = ["one", "two", "the", "red", "big", "old", "sun", "cat", "dog", "hen", "fox", "a"]
-    let items = (0..<24).map { _ in
+    let items = (0..<12).map { _ in
       let prompt = (0..<3).map { _ in words[random.below(words.count)] }.joined(separator: " ")
       return "{\"prompt\": \"\(prompt) \", \"positive\": \"good a\", \"negative\": \"bad a\"}"
     }

@@ -35,7 +35,7 @@ private actor RunningServers {
     if let start = starts[label] { return try await start.value }
     let start = Task<(ServerScript, ServerAddresses), any Error> {
       // Short, for a socket's path has room for a hundred characters.
-      let script = ServerScript(folder: "/tmp/steerscope-\(ProcessInfo.processInfo.processIdentifier)-\(label)")
+      let script = ServerScript(folder: "/tmp/steerscope-\(UUID().uuidString.prefix(8))-\(label)")
       try script.guardThisProcess()
       return (script, ServerAddresses(try await script.call("start", kind)))
     }
