@@ -31,10 +31,11 @@ import Testing
     #expect(try AMQPSettings(parsing: "amqp://u:p@h\(path)").virtualHost == name)
   }
 
-  @Test(arguments: [
-    ("[::1]", "::1", 5672), ("[fe80::1%25eth0]:1", "fe80::1%eth0", 1), ("127.0.0.1:65535", "127.0.0.1", 65535),
-    ("h:", "h", 5672),
-  ] as [(String, String, UInt16)])
+  @Test(
+    arguments: [
+      ("[::1]", "::1", 5672), ("[fe80::1%25eth0]:1", "fe80::1%eth0", 1), ("127.0.0.1:65535", "127.0.0.1", 65535),
+      ("h:", "h", 5672),
+    ] as [(String, String, UInt16)])
   func readsAddresses(_ authority: String, _ host: String, _ port: UInt16) throws {
     let settings = try AMQPSettings(parsing: "amqp://u:p@\(authority)/v")
     #expect(settings.host == host && settings.port == port)
