@@ -13,7 +13,7 @@ struct DatabaseCommand: AsyncParsableCommand {
       commandName: "migrate", abstract: "Brings the schema up to date; makes the database where there is none.")
 
     func run() async throws {
-      let store = try OpenStore.open(creating: true)
+      let store = try OpenStore.file(creating: true)
       Terminal.say("\(store.path): schema version \(try await store.schemaVersion())")
     }
   }
@@ -23,7 +23,7 @@ struct DatabaseCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "status", abstract: "Shows schema version and size.")
 
     func run() async throws {
-      let store = try OpenStore.open()
+      let store = try OpenStore.file()
       let counts = try await store.counts()
       Terminal.result("database: \(store.path)\nschema version: \(try await store.schemaVersion())\n")
       Terminal.result("sweeps: \(counts.sweeps.values.reduce(0, +)), tasks: \(counts.tasks.values.reduce(0, +)), ")

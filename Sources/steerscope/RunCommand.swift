@@ -24,7 +24,7 @@ struct RunCommand: AsyncParsableCommand {
     let path = try OpenStore.path()
     let submission = try SweepFiles(path: file).submission()
     let lock = try RunLock(database: path)
-    let store = try OpenStore.open(creating: true)
+    let store = try OpenStore.file(creating: true)
     let submitted = try await store.submit(submission)
     Terminal.say("sweep \(submission.name) (\(submitted.id)), database \(path)")
 

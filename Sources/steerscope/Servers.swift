@@ -32,17 +32,6 @@ struct Servers: Sendable {
     self.broker = broker
   }
 
-  /// Opens the store that a locator names, for a command: what is not there is an error at once.
-  static func store(at locator: StoreLocator, creating: Bool = false) async throws -> any ResultStore {
-    switch locator {
-    case .sqlite: return try OpenStore.open(creating: creating)
-    case .postgresql(let uri):
-      let store = try PostgreSQLStore(uri: uri)
-      try await store.connect()
-      return store
-    }
-  }
-
   /// The store of a long-running process: waits for a database that is down, and says so; what no waiting mends (a
   /// wrong password, another schema) is an error at once.
   func store(log: @escaping LogSink, name: String) async throws -> PostgreSQLStore {
@@ -65,10 +54,18 @@ struct Servers: Sendable {
     }
   }
 
+  /// A broker's refusal, as an error for whoever set it up.
+  static func refusal(_ error: QueueError) -> InputError {
+    InputError(
+      "STEERSCOPE_BROKER", expected: "a broker that accepts us", found: error.message,
+      remedy: "mend user, password and virtual host, or the user's rights")
+  }
+
   /// The broker as a queue whose events are logged.
   func queue(log: @escaping LogSink, name: String, events: @escaping @Sendable (AMQPEvent) -> Void) -> AMQPQueue {
     var settings = broker
     settings.connectionName = name
+    settings.version = Version.number
     return AMQPQueue(settings) { event in
       if let entry = LogEntry(event) { log(entry) }
       events(event)

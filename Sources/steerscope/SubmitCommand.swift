@@ -20,7 +20,7 @@ struct SubmitCommand: AsyncParsableCommand {
     let broker = try Settings.broker()
     var submission = try SweepFiles(path: file).submission()
     if let priority { submission.priority = priority }
-    let store = try await Servers.store(at: locator, creating: true)
+    let store = try await OpenStore.open(creating: true)
     let submitted = try await store.submit(submission)
     Terminal.result("\(submitted.id)\n")
     Terminal.say(

@@ -1,5 +1,5 @@
 internal import Foundation
-package import Orchestration
+internal import Orchestration
 package import Storage
 package import SweepRecords
 internal import Synchronization
