@@ -7,7 +7,7 @@ import Testing
 @Suite struct ResultStoreConformanceMissTests {
   @Test(arguments: StoreKind.allCases) func `each reason has its name`(_ kind: StoreKind) async throws {
     let fixture = try StoreFixture(kind)
-    let store = try fixture.open()
+    let store = try await fixture.open()
     let leader = try await store.lead()
     for name in ["one", "two"] { try await store.register(WorkerRegistration(name)) }
     try await store.register(WorkerRegistration("other", numericsVersion: numericsVersion + 1))
