@@ -67,6 +67,8 @@ struct LinkMachine<Role: LinkRole>: Sendable {
   }
 
   var hasEnded: Bool { phase == .ended }
+  /// Whether the thread is in the system's hands: it resolves a name, or connects.
+  var isOpening: Bool { phase == .opening }
 
   var state: AMQPState {
     switch phase {
@@ -168,7 +170,8 @@ struct LinkMachine<Role: LinkRole>: Sendable {
   /// Sets time limits for what the role waits for.
   private mutating func keepTrack(now: Duration) {
     var present: Set<String> = []
-    if case .ready = phase { present = Set(role.awaited) }
+    // A blocked connection is not read: it answers later.
+    if case .ready = phase, blockedReason == nil { present = Set(role.awaited) }
     for what in awaited.subtracting(present) { watchdog.expect(what, by: nil) }
     for what in present.subtracting(awaited) { watchdog.expect(what, by: now + settings.replyLimit) }
     awaited = present
