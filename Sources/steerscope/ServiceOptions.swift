@@ -5,7 +5,7 @@ internal import Telemetry
 
 /// What both long-running processes take.
 struct ServiceOptions: ParsableArguments {
-  @Option(parsing: .unconditional, help: "Serve /metrics, /livez and /readyz on this port, or ADDRESS:PORT.")
+  @Option(parsing: .unconditional, help: "Serve /metrics, /livez and /readyz on this port.")
   var metricsPort: String?
 
   @Option(help: "The address on which they are served; 127.0.0.1 unless said.")
@@ -27,11 +27,10 @@ struct ServiceOptions: ParsableArguments {
       }
       return nil
     }
-    var address = try ListenAddress(parsing: metricsPort, subject: "--metrics-port")
-    if let metricsAddress {
-      address = try ListenAddress(parsing: "\(metricsAddress):\(address.port)", subject: "--metrics-address")
+    guard let port = UInt16(metricsPort) else {
+      throw InputError("--metrics-port", expected: "a port from 0 to 65535", found: "\"\(metricsPort.prefix(40))\"")
     }
-    return address
+    return ListenAddress(host: metricsAddress ?? ListenAddress.loopback, port: port)
   }
 }
 
