@@ -6,7 +6,7 @@ import Testing
 /// Why tasks can't be claimed.
 @Suite struct ResultStoreConformanceMissTests {
   @Test(arguments: StoreKind.allCases) func `each reason has its name`(_ kind: StoreKind) async throws {
-    let fixture = try StoreFixture(kind)
+    let fixture = try await StoreFixture(kind)
     let store = try fixture.open()
     let leader = try await store.lead()
     for name in ["one", "two"] { try await store.register(WorkerRegistration(name)) }
