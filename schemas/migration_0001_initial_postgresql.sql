@@ -118,6 +118,8 @@ CREATE TABLE sweep_task (
   task bigint NOT NULL REFERENCES task (id) ON DELETE CASCADE,
   PRIMARY KEY (sweep, task)
 );
+-- A sweep's tasks are looked up by its number: plans that read all of them side by side only look cheap.
+ALTER TABLE sweep_task SET (parallel_workers = 0);
 COMMENT ON TABLE sweep_task IS 'Which sweeps want which tasks.';
 COMMENT ON COLUMN sweep_task.sweep IS 'the sweep';
 COMMENT ON COLUMN sweep_task.task IS 'the task';
@@ -155,7 +157,7 @@ COMMENT ON COLUMN task_attempt.outcome IS 'how; null while it runs';
 COMMENT ON COLUMN task_attempt.error IS 'what went wrong, or why it was given back';
 COMMENT ON COLUMN task_attempt.log IS 'what the task said while it ran';
 CREATE INDEX task_attempt_by_task ON task_attempt (task);
-CREATE INDEX task_attempt_by_worker ON task_attempt (worker, outcome);
+CREATE INDEX task_attempt_by_worker ON task_attempt (worker, outcome) INCLUDE (started_at, ended_at);
 
 CREATE TABLE worker (
   id text COLLATE "C" PRIMARY KEY,
@@ -544,9 +546,12 @@ COMMENT ON COLUMN evaluation.propensity_error IS 'its standard error';
 COMMENT ON COLUMN evaluation.probability IS 'mean probability of the matching answer against the other';
 COMMENT ON COLUMN evaluation.accuracy IS 'share of questions whose matching answer is the likelier one';
 COMMENT ON COLUMN evaluation.cross_entropy_change IS 'on neutral text, nats a token';
+-- A digest of what names a row, for the names themselves would make the index larger than the table; \x1f is in no name.
 CREATE UNIQUE INDEX evaluation_once ON evaluation (
-  task, behaviour, layer, variant, sae, method, sparsity, convention, norm, unit, positions, score, coefficient)
-  NULLS NOT DISTINCT;
+  task, (md5(behaviour || E'\x1f' || layer::text || E'\x1f' || variant || E'\x1f' || coalesce(sae, '')
+    || E'\x1f' || coalesce(method, '') || E'\x1f' || coalesce(sparsity, '')
+    || E'\x1f' || coalesce(convention, '') || E'\x1f' || norm || E'\x1f' || unit || E'\x1f' || positions
+    || E'\x1f' || score || E'\x1f' || encode(float8send(coefficient + 0), 'hex'))::uuid));
 
 CREATE TABLE steerability_score (
   task bigint NOT NULL REFERENCES task (id) ON DELETE CASCADE,
@@ -590,7 +595,10 @@ COMMENT ON COLUMN steerability_score.spearman IS 'rank correlation of the mean c
 COMMENT ON COLUMN steerability_score.slope_letter_a IS 'the slope where the first letter matched';
 COMMENT ON COLUMN steerability_score.slope_letter_b IS 'the slope where the second letter matched';
 CREATE UNIQUE INDEX steerability_score_once ON steerability_score (
-  task, behaviour, layer, variant, sae, method, sparsity, convention, norm, unit, positions, score) NULLS NOT DISTINCT;
+  task, (md5(behaviour || E'\x1f' || layer::text || E'\x1f' || variant || E'\x1f' || coalesce(sae, '')
+    || E'\x1f' || coalesce(method, '') || E'\x1f' || coalesce(sparsity, '')
+    || E'\x1f' || coalesce(convention, '') || E'\x1f' || norm || E'\x1f' || unit || E'\x1f' || positions
+    || E'\x1f' || score)::uuid));
 
 CREATE TABLE evaluation_question (
   task bigint NOT NULL REFERENCES task (id) ON DELETE CASCADE,
@@ -622,7 +630,10 @@ COMMENT ON COLUMN evaluation_question.coefficient IS 'the coefficient';
 COMMENT ON COLUMN evaluation_question.propensity IS 'log P(matching answer) - log P(other answer)';
 COMMENT ON COLUMN evaluation_question.probability IS 'of the matching answer against the other';
 CREATE UNIQUE INDEX evaluation_question_once ON evaluation_question (
-  task, behaviour, layer, variant, sae, method, sparsity, convention, norm, question, coefficient) NULLS NOT DISTINCT;
+  task, (md5(behaviour || E'\x1f' || layer::text || E'\x1f' || variant || E'\x1f' || coalesce(sae, '')
+    || E'\x1f' || coalesce(method, '') || E'\x1f' || coalesce(sparsity, '')
+    || E'\x1f' || coalesce(convention, '') || E'\x1f' || norm || E'\x1f' || question::text
+    || E'\x1f' || encode(float8send(coefficient + 0), 'hex'))::uuid));
 
 -- Every view can be asked for one sweep, by name or by id, and then reads that sweep only: where a view computes
 -- windows or groups, name and id are part of them, so that the condition is applied to the tables.
@@ -942,7 +953,7 @@ SELECT w.id AS worker, w.host, w.process, w.version, w.threads, w.condition, w.r
   count(*) FILTER (WHERE a.outcome = 'failed') AS failed,
   count(*) FILTER (WHERE a.outcome = 'expired') AS expired,
   count(*) FILTER (WHERE a.outcome IN ('released', 'cancelled')) AS given_back,
-  coalesce(sum(extract(epoch FROM a.ended_at - a.started_at)::double precision), 0) AS busy_seconds
+  coalesce(extract(epoch FROM sum(a.ended_at - a.started_at))::double precision, 0) AS busy_seconds
 FROM worker w
 LEFT JOIN task_attempt a ON a.worker = w.id
 GROUP BY w.id, w.host, w.process, w.version, w.threads, w.condition, w.reason, w.started_at, w.seen_at;

@@ -45,7 +45,7 @@ struct DoctorCommand: AsyncParsableCommand {
     let reply = try await store.query(
       """
       SELECT current_setting('server_version'), session_user::text,
-        has_table_privilege(session_user, 'sweep', 'INSERT')::int, has_table_privilege(session_user, 'task_attempt', 'INSERT')::int,
+        has_table_privilege(session_user, 'sweep', 'INSERT')::int, has_any_column_privilege(session_user, 'task_attempt', 'INSERT')::int,
         has_table_privilege(session_user, 'evaluation', 'SELECT')::int
       """, limits: QueryLimits(rows: 1, seconds: 10))
     guard let row = reply.rows.first, row.count == 5, case .text(let version) = row[0], case .text(let user) = row[1]

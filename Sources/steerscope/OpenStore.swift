@@ -28,10 +28,9 @@ enum OpenStore {
 
   /// The store, wherever it is; `creating` makes a file where there is none.
   static func open(creating: Bool = false) async throws -> any ResultStore {
-    guard case .postgresql(let uri) = try Settings.database() else { return try file(creating: creating) }
-    let store = try PostgreSQLStore(uri: uri)
-    try await store.connect()
-    return store
+    let locator = try Settings.database()
+    if case .sqlite = locator { _ = try path() }
+    return try await locator.open(creating: creating)
   }
 
   /// A sweep by name, id or beginning of an id; without one, the newest.

@@ -48,7 +48,9 @@ package final class SweepWorld: Sendable {
     let queue = InProcessQueue()
     broker = queue
     store = try SQLiteStore(path: folder.appending(path: "sweeps.db").path, clock: time.clock)
-    ground = Ground(openStore: { try SQLiteStore(path: ":memory:", clock: $0) }, openQueue: { queue }, bury: { _ in queue.disconnect() })
+    ground = Ground(
+      openStore: { try SQLiteStore(path: ":memory:", clock: $0) }, openQueue: { queue },
+      bury: { _ in queue.disconnect() })
   }
 
   /// Any store and queue.
@@ -112,9 +114,9 @@ package final class SweepWorld: Sendable {
   package func worker(
     _ name: String = "worker", executor: any TaskExecutor = PretendExecutor(), mortality: Mortality = Mortality(),
     queue: (any TaskQueue)? = nil, files: any FileResolver = PretendFiles(), artifacts: ArtifactFolder? = nil,
-    memoryInUse: @escaping @Sendable () -> Int? = { nil }, timekeeper: Timekeeper? = nil,
-    _ change: (inout Worker.Settings) -> Void = { _ in }, log: @escaping LogSink = { _ in },
-    events: @escaping @Sendable (Worker.Event) -> Void = { _ in }
+    timekeeper: Timekeeper? = nil,
+    _ change: (inout Worker.Settings) -> Void = { _ in }, memoryInUse: @escaping @Sendable () -> Int? = { nil },
+    log: @escaping LogSink = { _ in }, events: @escaping @Sendable (Worker.Event) -> Void = { _ in }
   ) async throws -> Worker {
     var settings = Worker.Settings()
     settings.batch = BatchSize(target: 0, limit: 1)

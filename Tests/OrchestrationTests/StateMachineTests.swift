@@ -204,8 +204,8 @@ private func reply(_ held: [TaskLease], cancelled: [TaskLease] = []) -> Heartbea
     schedule.tookLead(at: .zero)
     schedule.lostLead(at: .seconds(3))
     schedule.did(.dispatch, at: .seconds(3))
-    #expect(schedule.duties(at: .seconds(7)).isEmpty)
-    #expect(schedule.duties(at: .seconds(8)) == [.lead])
+    #expect(schedule.duties(at: .seconds(5)).isEmpty)
+    #expect(schedule.duties(at: .seconds(6)) == [.lead])
   }
 }
 

@@ -12,7 +12,7 @@ import Testing
   private func prepare(
     _ kind: StoreKind
   ) async throws -> (fixture: StoreFixture, store: any ResultStore, leader: LeaderToken, sweep: SweepID) {
-    let fixture = try StoreFixture(kind)
+    let fixture = try await StoreFixture(kind)
     let store = try fixture.open()
     let leader = try await store.lead()
     for name in ["one", "two"] { try await store.register(WorkerRegistration(name)) }
@@ -189,7 +189,7 @@ import Testing
   @Test(arguments: StoreKind.allCases) func `live workers are told from those of long ago`(_ kind: StoreKind)
     async throws
   {
-    let fixture = try StoreFixture(kind)
+    let fixture = try await StoreFixture(kind)
     let store = try fixture.open()
     for name in ["old", "gone", "late"] { try await store.register(WorkerRegistration(name)) }
     fixture.clock.advance(45)

@@ -5,7 +5,7 @@ import Testing
 /// Who leads, and what is dispatched.
 @Suite struct ResultStoreConformanceLeaderTests {
   @Test(arguments: StoreKind.allCases) func `one leads, and an old leader is fenced`(_ kind: StoreKind) async throws {
-    let fixture = try StoreFixture(kind)
+    let fixture = try await StoreFixture(kind)
     let store = try fixture.open()
     let first = try #require(try await store.acquireLeadership(holder: "a", for: 30))
     #expect(try await store.acquireLeadership(holder: "b", for: 30) == nil)
@@ -38,7 +38,7 @@ import Testing
   @Test(arguments: StoreKind.allCases) func `why a sweep can't go on is noted until it can, or ends`(
     _ kind: StoreKind
   ) async throws {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let leader = try await store.lead()
     try await store.register(WorkerRegistration("worker"))
     let sweep = try await store.add(SweepSubmission("a"), [.init("x")], as: leader)
@@ -69,7 +69,7 @@ import Testing
   }
 
   @Test(arguments: StoreKind.allCases) func `the window bounds, and sweeps share it`(_ kind: StoreKind) async throws {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let leader = try await store.lead()
     try await store.register(WorkerRegistration("worker"))
     let many = try await store.add(SweepSubmission("many"), (0..<20).map { .init("m\($0)") }, as: leader)
@@ -90,7 +90,7 @@ import Testing
   }
 
   @Test(arguments: StoreKind.allCases) func `fairness counts what is in flight`(_ kind: StoreKind) async throws {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let leader = try await store.lead()
     try await store.register(WorkerRegistration("worker"))
     let first = try await store.add(SweepSubmission("first"), (0..<9).map { .init("a\($0)") }, as: leader)
@@ -103,7 +103,7 @@ import Testing
 
   @Test(arguments: StoreKind.allCases) func `lost and returned messages are sent again`(_ kind: StoreKind) async throws
   {
-    let fixture = try StoreFixture(kind)
+    let fixture = try await StoreFixture(kind)
     let store = try fixture.open()
     let leader = try await store.lead()
     let sweep = try await store.add(SweepSubmission("a"), [.init("x")], as: leader)
@@ -136,7 +136,7 @@ import Testing
   @Test(arguments: StoreKind.allCases) func `tasks of a paused sweep don't fill the window`(_ kind: StoreKind)
     async throws
   {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let leader = try await store.lead()
     let paused = try await store.add(SweepSubmission("a"), [.init("x"), .init("y")], as: leader)
     #expect(try await store.dispatch(DispatchPolicy(window: 2), as: leader).count == 2)
@@ -147,7 +147,7 @@ import Testing
 
   @Test(arguments: StoreKind.allCases) func `workers of another arithmetic get nothing`(_ kind: StoreKind) async throws
   {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let leader = try await store.lead()
     try await store.register(WorkerRegistration("old", numericsVersion: SweepRecords.numericsVersion + 1))
     try await store.add(SweepSubmission("a"), [.init("x")], as: leader)

@@ -37,7 +37,7 @@ import Testing
     let database = try await TestDatabase()
     try await database.migrate()
     let text = SQLiteSchemaText()
-    let fixture = try StoreFixture(.sqlite)
+    let fixture = try StoreFixture()
     let sqlite = try SQLiteStore(path: fixture.path)
 
     // The text is what SQLite made of it.
@@ -80,7 +80,7 @@ import Testing
   @Test func `what can be null, and what is a number, is so in both`() async throws {
     let database = try await TestDatabase()
     try await database.migrate()
-    let fixture = try StoreFixture(.sqlite)
+    let fixture = try StoreFixture()
     let sqlite = try SQLiteStore(path: fixture.path)
     let kinds = [
       "bigint": "INTEGER", "double precision": "REAL", "timestamp with time zone": "REAL", "text": "TEXT",

@@ -30,6 +30,8 @@ package final class PostgreSQLConnection {
     let values = [
       "search_path": "steerscope, pg_temp", "timezone": "UTC", "datestyle": "ISO, YMD", "bytea_output": "hex",
       "client_min_messages": "warning", "synchronous_commit": "on",
+      // Compiling statements this small takes longer than they do.
+      "jit": "off",
       "statement_timeout": "\(settings.statementTimeout)s", "lock_timeout": "\(settings.lockTimeout)s",
       "idle_in_transaction_session_timeout": "60s",
     ].sorted { $0.key < $1.key }
@@ -140,9 +142,19 @@ package final class PostgreSQLConnection {
     try transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", body)
   }
 
+  /// Runs what a person has asked for: nothing is written, and it is another role that reads.
+  func readOnly<T>(as role: String?, settings: String, _ body: (PostgreSQLConnection) throws -> T) throws -> T {
+    // A cursor's plan is for all its rows.
+    let begin = [
+      "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SET LOCAL cursor_tuple_fraction = 1", settings,
+      role.map { "SET LOCAL ROLE \(Self.quoted($0))" } ?? "",
+    ]
+    return try transaction(begin.joined(separator: "; "), body)
+  }
+
   private func transaction<T>(_ begin: String, _ body: (PostgreSQLConnection) throws -> T) throws -> T {
-    _ = try checked(PQexec(handle, begin))
     do {
+      _ = try checked(PQexec(handle, begin))
       let value = try body(self)
       // A transaction that has failed answers a COMMIT with ROLLBACK.
       guard try checked(PQexec(handle, "COMMIT")).tag == "COMMIT" else {

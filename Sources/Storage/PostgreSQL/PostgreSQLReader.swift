@@ -33,36 +33,38 @@ struct PostgreSQLReader: Sendable {
 
   private static func run(_ sql: String, limits: QueryLimits, on db: PostgreSQLConnection) throws -> QueryResult {
     let end = ContinuousClock.now + .milliseconds(Int64(min(max(limits.seconds, 0), 1e9) * 1000))
-    func allowTime() throws {
+    var timeout: String {
       let left = ContinuousClock.now.duration(to: end).components
       let milliseconds = left.seconds * 1000 + left.attoseconds / 1_000_000_000_000_000
-      try db.once("SET LOCAL statement_timeout = \(max(1, min(milliseconds, 2_000_000_000)))")
+      return "SET LOCAL statement_timeout = \(max(1, min(milliseconds, 2_000_000_000)))"
     }
-    return try db.read { db in
-      if try db.exists(reader) { try db.once("SET LOCAL ROLE steerscope_reader") }
-      // A cursor's plan is for all its rows, and its sort and hash tables are bounded like any other's.
-      try db.once("SET LOCAL cursor_tuple_fraction = 1")
-      try allowTime()
+    return try db.readOnly(as: try role(on: db), settings: timeout) { db in
       try db.once("DECLARE answer NO SCROLL CURSOR FOR \(sql)")
-      try allowTime()
+      // As a rule the beginning takes no time to speak of.
+      if ContinuousClock.now + .seconds(limits.seconds * 0.9) > end { try db.once(timeout) }
+      let most = max(0, min(limits.rows, Int(Int32.max) - 1))
       var rows: [[Cell]] = []
       var bytes = 0
-      let columns = try db.stream("FETCH FORWARD \(max(0, min(limits.rows, Int(Int32.max) - 1)) + 1) FROM answer") { row in
+      let columns = try db.stream("FETCH FORWARD \(most + 1) FROM answer") { row in
         bytes += row.size
         guard bytes <= mostBytes else { throw tooLarge }
         rows.append((0..<row.width).map { row.cell($0) })
       }
-      let isTruncated = rows.count > max(0, limits.rows)
+      let isTruncated = rows.count > most
       if isTruncated { rows.removeLast() }
       return QueryResult(columns: columns, rows: rows, isTruncated: isTruncated)
     }
   }
 
-  /// Returns a row where the connected role may become the reader, and the reader may read.
-  private static let reader = """
-    SELECT 1 FROM pg_roles WHERE rolname = 'steerscope_reader' AND pg_has_role(current_user, oid, 'MEMBER')
-      AND has_schema_privilege(oid, 'steerscope', 'USAGE')
-    """
+  /// The reader's role where the connected one may become that, and where it may read.
+  private static func role(on db: PostgreSQLConnection) throws -> String? {
+    let isThere = try db.exists(
+      """
+      SELECT 1 FROM pg_roles WHERE rolname = 'steerscope_reader' AND pg_has_role(current_user, oid, 'MEMBER')
+        AND has_schema_privilege(oid, 'steerscope', 'USAGE')
+      """)
+    return isThere ? "steerscope_reader" : nil
+  }
 
   private static var tooLarge: InputError {
     InputError(

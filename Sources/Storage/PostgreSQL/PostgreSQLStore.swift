@@ -1,5 +1,4 @@
 package import Diagnostics
-internal import Schemas
 internal import SweepRecords
 
 /// The store of a cluster: a PostgreSQL database, every commit on its disk before it returns.
@@ -20,7 +19,7 @@ package final class PostgreSQLStore: ResultStore {
     let address = try PostgreSQLAddress(parsing: uri)
     self.address = address
     self.settings = settings
-    let check: @Sendable (PostgreSQLConnection) throws -> Void = { try Self.requireSchema(in: $0) }
+    let check: @Sendable (PostgreSQLConnection) throws -> Void = { try PostgreSQLMigrator($0).check() }
     pool = PostgreSQLPool((0..<settings.connections).map { _ in PostgreSQLSession(address, settings, check: check) })
     var hasty = settings
     hasty.statementTimeout = max(1, settings.statementTimeout / 20)
@@ -91,34 +90,9 @@ package final class PostgreSQLStore: ResultStore {
 
   // MARK: The schema
 
-  package func schemaVersion() async throws -> Int { try await saying { db, _ in try Self.schemaVersion(of: db) } }
-
-  private static func schemaVersion(of db: PostgreSQLConnection) throws -> Int {
-    try db.first("SELECT coalesce(max(number), 0)::bigint FROM schema_migration") { $0.integer(0) } ?? 0
-  }
-
-  /// Throws unless the schema is the one that this program was made for.
-  private static func requireSchema(in db: PostgreSQLConnection) throws {
-    let wanted = Schemas.postgresqlMigrations.count
-    let found: Int
-    do { found = try schemaVersion(of: db) } catch let failure as PostgreSQLFailure where failure.state == "42P01" {
-      throw InputError(
-        "\(db.address)", expected: "the schema of steerscope", found: "none",
-        remedy: "run `steerscope database migrate` on it")
-    } catch let failure as PostgreSQLFailure where failure.state == "42501" {
-      throw InputError(
-        "\(db.address)", expected: "a role that may use the schema steerscope", found: failure.message,
-        remedy: "grant it steerscope_coordinator, steerscope_worker or steerscope_reader")
-    }
-    if found < wanted {
-      throw InputError(
-        "\(db.address)", expected: "schema version \(wanted)", found: "version \(found)",
-        remedy: "run `steerscope database migrate` on it")
-    }
-    if found > wanted {
-      throw InputError(
-        "\(db.address)", expected: "schema version \(wanted)", found: "version \(found)",
-        remedy: "this program is too old: use the newer steerscope that migrated the database")
+  package func schemaVersion() async throws -> Int {
+    try await saying { db, _ in
+      try db.first("SELECT coalesce(max(number), 0)::bigint FROM schema_migration") { $0.integer(0) } ?? 0
     }
   }
 
