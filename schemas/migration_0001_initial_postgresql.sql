@@ -546,7 +546,7 @@ COMMENT ON COLUMN evaluation.propensity_error IS 'its standard error';
 COMMENT ON COLUMN evaluation.probability IS 'mean probability of the matching answer against the other';
 COMMENT ON COLUMN evaluation.accuracy IS 'share of questions whose matching answer is the likelier one';
 COMMENT ON COLUMN evaluation.cross_entropy_change IS 'on neutral text, nats a token';
--- A digest of what names a row, for the names themselves would make the index larger than the table; \x1f is in no name.
+-- A digest of what names a row: the names themselves would make the index larger than the table. No name has a \x1f.
 CREATE UNIQUE INDEX evaluation_once ON evaluation (
   task, (md5(behaviour || E'\x1f' || layer::text || E'\x1f' || variant || E'\x1f' || coalesce(sae, '')
     || E'\x1f' || coalesce(method, '') || E'\x1f' || coalesce(sparsity, '')
@@ -723,11 +723,14 @@ WITH piece AS (
   FROM steerability
   WHERE variant = 'reconstruction'
   UNION ALL
-  SELECT s.name, s.id, d.behaviour, d.layer, d.sae, d.method, d.sparsity, d.convention, 0, NULL, NULL, NULL,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.width, d.cosine, d.relative_error, d.norm_ratio, d.l0
+  SELECT s.name, s.id, d.behaviour, d.layer, d.sae, d.method, d.sparsity, CASE WHEN c.is_said = 1 THEN d.convention END,
+    0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.width, d.cosine, d.relative_error,
+    d.norm_ratio, d.l0
   FROM sweep s
   JOIN sweep_task st ON st.sweep = s.number
   JOIN decomposition d ON d.task = st.task
+  -- A score that says no convention is of any.
+  CROSS JOIN (SELECT 0 AS is_said UNION ALL SELECT 1) c
   WHERE d.configured = 1 AND d.coefficient = 1
 ),
 matched AS (
@@ -947,7 +950,7 @@ COMMENT ON COLUMN sweep_progress.cancelled IS 'how many were cancelled';
 
 CREATE VIEW worker_activity AS
 SELECT w.id AS worker, w.host, w.process, w.version, w.threads, w.condition, w.reason,
-  w.started_at, w.seen_at,
+  date_trunc('second', w.started_at) AS started_at, date_trunc('second', w.seen_at) AS seen_at,
   count(*) FILTER (WHERE a.token IS NOT NULL AND a.outcome IS NULL) AS running,
   count(*) FILTER (WHERE a.outcome = 'done') AS done,
   count(*) FILTER (WHERE a.outcome = 'failed') AS failed,
@@ -976,7 +979,7 @@ COMMENT ON COLUMN worker_activity.busy_seconds IS 'seconds spent on attempts tha
 
 CREATE VIEW parked_task AS
 SELECT s.name AS sweep, s.id AS sweep_id, t.id AS task, t.kind, t.layer, t.title, t.error, t.failures,
-  t.ended_at AS parked_at, t.key
+  date_trunc('second', t.ended_at) AS parked_at, t.key
 FROM sweep s
 JOIN sweep_task st ON st.sweep = s.number
 JOIN task t ON t.id = st.task

@@ -340,7 +340,7 @@ struct ScriptedSessionTests {
     var reject = try #require(seen.all(.reject).first).arguments
     #expect([reject.number(8), reject.number(1)] == [4, 0])
     #expect(seen.count(.nack) == 0)
-    #expect(log.all.count { if case .deadLettered(.unreadable, _) = $0 { true } else { false } } == 1)
+    #expect(log.all.count { if case .deadLettered(.unreadable) = $0 { true } else { false } } == 1)
   }
 
   /// What a stopping worker has not touched is no failure: RabbitMQ 4.3 counts a rejection, and not a nack.
@@ -358,6 +358,38 @@ struct ScriptedSessionTests {
     await consumer.acknowledge(held.map(\.tag))
     await consumer.close()
     #expect(seen.count(.ack) == 1)
+  }
+
+  /// Urgent messages don't wait behind a long task where others could work on them.
+  @Test func restsWhileTheCallersHandsAreFull() async throws {
+    let seen = Seen()
+    let broker = try broker(seen) { peer, frame in
+      guard frame.method == .consume else { return false }
+      try peer.answer(.consume, frame)
+      if seen.count(.consume) == 3 {
+        try peer.send(PeerConnection.delivery("w.normal", tag: 1, body: [1], id: "1:1"))
+        try peer.send(PeerConnection.delivery("w.high", tag: 2, body: [1], id: "2:1"))
+      }
+      // Consumed again, the urgent queue has enough: the others are left to others.
+      if seen.count(.consume) == 4 {
+        try peer.send(PeerConnection.delivery("w.high", tag: 3, body: [1], id: "2:1", redelivered: true))
+      }
+      return true
+    }
+    let consumer = try await AMQPQueue(broker.settings).consume(as: "w", prefetch: 1)
+    let first = try await consumer.next(upTo: 1, waiting: true)
+    #expect(first.count == 1)
+    #expect(await eventually { seen.count(.cancel) == 3 && seen.count(.nack) == 1 })
+    var nack = try #require(seen.all(.nack).first).arguments
+    // Whichever of the two was not taken.
+    #expect(nack.number(8) == 3 - (first.first?.tag.number ?? 0))
+    #expect(seen.count(.consume) == 3)
+    await consumer.acknowledge(first.map(\.tag))
+    let second = try await consumer.next(upTo: 1, waiting: true)
+    #expect(second.map(\.id) == ["2:1"])
+    await consumer.acknowledge(second.map(\.tag))
+    await consumer.close()
+    #expect(seen.count(.reject) == 0)
   }
 
   /// RabbitMQ 4.3 cancels a consumer that held a message for too long, and keeps the channel.
@@ -466,7 +498,7 @@ struct ScriptedSessionTests {
     let got = try await consumer.next(upTo: 3, waiting: true)
     #expect(got.map(\.id) == ["2:1"])
     #expect(await eventually { seen.count(.reject) == 1 })
-    #expect(log.contains { $0 == .deadLettered(.oversized, id: "1:1") })
+    #expect(log.contains { $0 == .deadLettered(.oversized) })
     await consumer.close()
   }
 
