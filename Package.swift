@@ -38,7 +38,6 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
-    .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.0"),
   ],
   targets: [
     // Floor 0: nothing of ours below.
@@ -54,7 +53,7 @@ let package = Package(
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
     // Floor 1.
-    library("Telemetry", [.product(name: "FlyingFox", package: "FlyingFox")]),
+    library("Telemetry", ["Diagnostics"]),
     library("TensorFiles", ["CZlib", "Diagnostics", "Kernels"]),
     // Floor 2.
     library("Tokenization", ["CPCRE2", "Diagnostics"]),
@@ -73,8 +72,12 @@ let package = Package(
       ]),
     library("Messaging", ["CRabbitMQ", "Diagnostics", "SweepRecords"]),
     .target(
-      name: "Schemas", path: "schemas", exclude: ["messages", "sweep.schema.json"],
-      resources: [.embedInCode("migration_0001_initial_sqlite.sql")], swiftSettings: common),
+      name: "Schemas", path: "schemas", exclude: ["examples.sql", "messages", "sweep.schema.json"],
+      resources: [
+        .embedInCode("grants_postgresql.sql"),
+        .embedInCode("migration_0001_initial_postgresql.sql"), .embedInCode("migration_0001_initial_sqlite.sql"),
+        .embedInCode("migration_0002_problems_postgresql.sql"), .embedInCode("migration_0002_problems_sqlite.sql"),
+      ], swiftSettings: common),
     library("Storage", ["CPostgreSQL", "CSQLite", "Diagnostics", "Schemas", "SweepRecords"]),
     library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),
     // Floor 6.
@@ -101,7 +104,14 @@ let package = Package(
     tests("Kernels", ["Kernels"]),
     tests("LanguageModels", ["Diagnostics", "Kernels", "LanguageModels", "TensorFiles"]),
     tests("Messaging", ["CRabbitMQ", "Diagnostics", "Messaging", "SweepRecords", "TestServers"]),
-    tests("Orchestration", ["Diagnostics", "Messaging", "Orchestration", "Storage", "SweepRecords"]),
+    // Worlds for tests of what works together: any store, any queue, manual time, processes that die.
+    .target(
+      name: "OrchestrationSupport",
+      dependencies: ["CSQLite", "Messaging", "Orchestration", "Storage", "SweepRecords"],
+      path: "Tests/OrchestrationSupport", swiftSettings: common),
+    tests(
+      "Orchestration",
+      ["Diagnostics", "Messaging", "Orchestration", "OrchestrationSupport", "Storage", "SweepRecords", "Telemetry"]),
     tests("Processor", ["Processor"]),
     tests("Reporting", ["Diagnostics", "Reporting", "Storage", "SweepRecords", "TensorFiles"]),
     tests("SparseAutoencoders", ["Diagnostics", "Kernels", "SparseAutoencoders", "TensorFiles"]),
@@ -111,11 +121,27 @@ let package = Package(
     // Real servers, for tests of what talks to them.
     .target(name: "TestServers", dependencies: ["CSpawn"], path: "Tests/TestServers", swiftSettings: common),
     .systemLibrary(name: "CSpawn", path: "Tests/CSpawn"),
+    // Everything that tasks made, for comparison.
+    .target(
+      name: "ResultDump", dependencies: ["Storage", "SweepRecords"], path: "Tests/ResultDump", swiftSettings: common),
+    .testTarget(
+      name: "IntegrationTests",
+      dependencies: [
+        "Messaging", "Orchestration", "OrchestrationSupport", "ResultDump", "Storage", "SweepRecords", "TestServers",
+        "steerscope",
+      ], swiftSettings: common),
+    // The cluster while everything around it fails: `ops/chaos`.
+    .executableTarget(
+      name: "chaos",
+      dependencies: [
+        "Messaging", "ResultDump", "Storage", "SweepRecords", "TensorFiles", "TestServers",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Tests/Chaos", swiftSettings: common),
     // Spawns the program, which the dependency has built beside the tests.
-    tests("Steerscope", ["steerscope", "TensorFiles"]),
+    tests("Steerscope", ["steerscope", "TensorFiles", "TestServers"]),
     tests("Storage", ["CPostgreSQL", "Diagnostics", "Schemas", "Storage", "SweepRecords", "TestServers"]),
     tests("SweepPlanning", ["Diagnostics", "SweepPlanning", "SweepRecords"]),
-    tests("Telemetry", ["Telemetry"]),
+    tests("Telemetry", ["Diagnostics", "Telemetry"]),
     tests("TensorFiles", ["CZlib", "Diagnostics", "Kernels", "TensorFiles"]),
     tests("Tokenization", ["Diagnostics", "Tokenization"]),
   ],

@@ -14,6 +14,18 @@ package struct BatchSize: Sendable {
   /// The present size: a power of two, 1 until something is known.
   package private(set) var size = 1
 
+  /// How many messages to hold: one where tasks take seconds, so that none waits here while others have time; where they
+  /// are short the next batch too, so that it is there when this one is done. Few different numbers, as each change
+  /// means a new consumer.
+  package var prefetch: Int {
+    switch size {
+    case 1: 1
+    case 2...4: 8
+    case 5...16: 32
+    default: max(128, 2 * size)
+    }
+  }
+
   /// Learns from a task that took so many seconds. One long task is enough to make batches small.
   package mutating func took(_ seconds: Double) {
     let seconds = max(seconds, 1e-6)

@@ -6,16 +6,17 @@ internal import SweepRecords
 /// What a leader does.
 extension Coordinator {
   /// Plans the next piece of a sweep that is not planned yet, a piece a time so that the lead is renewed in between.
-  func expand(_ retry: StoreRetry) async throws {
+  func expand() async throws {
     let now = time.now()
     if planning == nil {
-      let open = try await retry("sweeps") { try await store.sweeps(in: .planning) }
+      let open = try await trying("sweeps") { try await store.sweeps(in: .planning) }
       // The oldest first; those that could not be planned wait.
       let next = open.last { sweep in
         sweep.id == settings.only ?? sweep.id && unplannable[sweep.id].map { $0.until <= now } ?? true
       }
+      hasPlanned = next == nil
       guard let next else { return schedule.did(.expand, at: now) }
-      planning = try await retry("submission") { try await store.submission(of: next.id) }
+      planning = try await trying("submission") { try await store.submission(of: next.id) }
     }
     guard let submission = planning else { return }
     let sweep = submission.summary
@@ -24,61 +25,95 @@ extension Coordinator {
         of: submission.resolved, from: sweep.cursor, limit: settings.chunk)
       if let next, next <= sweep.cursor { throw StoreError(.internal, "the plan does not go on after \(sweep.cursor)") }
       let chunk = PlanChunk(from: sweep.cursor, to: next ?? sweep.cursor + 1, tasks: tasks, isLast: next == nil)
-      let reply = try await retry("expand") { try await store.expand(sweep.id, with: chunk, as: leaderToken()) }
+      let reply = try await trying("expand") { try await store.expand(sweep.id, with: chunk, as: leaderToken()) }
       log(
         LogEntry(
           .info, "planned a piece", sweep: sweep.id,
           details: ["tasks": "\(tasks.count)", "new": "\(reply.inserted)", "done": "\(reply.alreadyDone)"]))
       planning?.summary.cursor = reply.cursor
       if reply.state != .planning { planning = nil }
-      unplannable[sweep.id] = nil
+      if unplannable.removeValue(forKey: sweep.id) != nil || sweep.problem != nil {
+        planning?.summary.problem = nil
+        try await trying("note") { try await store.note(problem: nil, of: sweep.id, as: leaderToken()) }
+      }
       schedule.did(.expand, at: time.now(), again: true)
-      if reply.state == .active { schedule.hurry(.dispatch, at: time.now()) }
+      if reply.state == .active { hurry(.dispatch) }
     } catch let error as StoreError where error.code == .notLeader || error.isTransient {
       throw error
     } catch {
-      cannotPlan(sweep.id, "\(error)")
+      try await cannotPlan(sweep.id, "\(error)")
     }
   }
 
-  private func cannotPlan(_ sweep: SweepID, _ reason: String) {
+  private func cannotPlan(_ sweep: SweepID, _ reason: String) async throws {
     planning = nil
+    schedule.did(.expand, at: time.now())
     var backoff = unplannable[sweep]?.backoff ?? Backoff(first: .seconds(10), longest: .seconds(600))
     unplannable[sweep] = (time.now() + backoff.failed(jitter: time.jitter()), backoff)
     log(LogEntry(.error, "a sweep can't be planned", sweep: sweep, details: ["error": reason]))
     events(.unplannable(sweep, reason: reason))
-    schedule.did(.expand, at: time.now())
+    try await trying("note") {
+      try await store.note(problem: "it can't be planned: \(reason)", of: sweep, as: leaderToken())
+    }
   }
 
   /// Moves what is ready to `queued`, then rings for it; what no queue took goes back (protocol.md 4).
-  func dispatch(_ retry: StoreRetry) async throws {
+  func dispatch() async throws {
+    guard await haveQueues() else { return }
     let now = time.now()
+    // What is planned meanwhile may share tasks that an earlier process had queued: the first dispatch takes all.
+    if settings.isAlone, isFirstDispatch, !hasPlanned {
+      return schedule.postpone(.dispatch, until: now + .milliseconds(20))
+    }
     // Alone, all that is queued was queued by a process that is gone: its messages went with it.
     let ringsAll = isFirstDispatch && settings.isAlone
-    let limit = ringsAll ? 1_000_000 : 1000
+    // While messages are not taken, one tries whether they are again.
+    let limit = publishing.failures > 0 ? 1 : ringsAll ? 1_000_000 : 1000
     let policy = DispatchPolicy(
       window: window.size, redispatchAfter: ringsAll ? 0 : settings.redispatchAfter, limit: limit,
       only: settings.only)
-    let tasks = try await retry("dispatch") { try await store.dispatch(policy, as: leaderToken()) }
+    let tasks = try await trying("dispatch") { try await store.dispatch(policy, as: leaderToken()) }
     isFirstDispatch = false
     window.dispatched(tasks.count, at: now)
     guard !tasks.isEmpty else {
       schedule.did(.dispatch, at: now)
       // Nothing came: perhaps because nothing is left.
-      return schedule.hurry(.settle, at: now)
+      return hurry(.settle)
     }
     let outcomes = await queue.publish(try tasks.map(Self.message))
     let lost = zip(tasks, outcomes).filter { $1 != .confirmed }
     events(.dispatched(tasks.count - lost.count))
     guard let first = lost.first else {
       publishing.succeeded()
-      return schedule.did(.dispatch, at: now, again: tasks.count == limit)
+      schedule.did(.dispatch, at: now, again: tasks.count == limit)
+      // The window was empty: more of it is emptied before long.
+      if tasks.count * 2 >= window.size { schedule.postpone(.dispatch, until: now + settings.dispatchEvery / 5) }
+      return
     }
+    events(.notTaken(lost.count))
     log(
       LogEntry(
         .warning, "messages were not taken", details: ["count": "\(lost.count)", "first": "\(first.1)"]))
-    try await retry("undispatch") { try await store.undispatch(lost.map(\.0.id), as: leaderToken()) }
-    schedule.postpone(.dispatch, until: time.now() + publishing.failed(jitter: time.jitter()))
+    if lost.contains(where: { $1 == .returned }) { hasQueues = false }
+    // Those whose fate is unknown too: who has the message claims the task whatever its dispatch is, and a second
+    // message finds nothing.
+    let wait = publishing.failed(jitter: time.jitter())
+    try await trying("undispatch") { try await store.undispatch(lost.map(\.0.id), as: leaderToken()) }
+    schedule.postpone(.dispatch, until: time.now() + wait)
+  }
+
+  /// Whether the broker has the queues, as far as is known; declares them where not.
+  private func haveQueues() async -> Bool {
+    guard !hasQueues else { return true }
+    do {
+      try await declareQueues()
+      hasQueues = true
+      return true
+    } catch {
+      log(LogEntry(.warning, "could not declare the queues", details: ["error": error.description]))
+      schedule.postpone(.dispatch, until: time.now() + publishing.failed(jitter: time.jitter()))
+      return false
+    }
   }
 
   private static func message(of task: DispatchedTask) throws -> OutgoingMessage {
@@ -105,14 +140,9 @@ extension Coordinator {
           details: ["state": task.state.rawValue]))
     }
     schedule.did(.reap, at: time.now())
-    if !reaped.isEmpty { schedule.hurry(.dispatch, at: time.now()) }
-  }
-
-  func countWorkers() async throws {
-    let now = try await store.now()
-    let live = try await store.workers().count { $0.stoppedAt == nil && $0.seenAt > now - settings.reap.lease }
-    window.workers = max(1, live)
-    schedule.did(.census, at: time.now())
+    guard !reaped.isEmpty else { return }
+    events(.leasesExpired(reaped.count, parked: reaped.count { $0.state == .parked }))
+    hurry(.dispatch)
   }
 
   func settle() async throws {

@@ -18,14 +18,35 @@ package struct CoordinatorSchedule: Sendable {
     case recount
 
     package static func < (a: Duty, b: Duty) -> Bool { a.rawValue < b.rawValue }
+
+    package var lane: Lane {
+      switch self {
+      case .lead: .lead
+      case .expand: .planning
+      case .dispatch: .messages
+      case .reap, .census, .settle, .recount: .upkeep
+      }
+    }
+  }
+
+  /// Duties of one lane are done one after the other, lanes side by side.
+  package enum Lane: Sendable, CaseIterable {
+    case lead, upkeep, planning, messages
   }
 
   private let intervals: [Duty: Duration]
+  /// How often who doesn't lead looks whether the place is free.
+  private let candidacy: Duration
   private var due: [Duty: Duration] = [.lead: .zero]
   package private(set) var isLeading = false
 
-  /// - Parameter intervals: how long after it was done a duty is due again; never when missing.
-  package init(intervals: [Duty: Duration]) { self.intervals = intervals }
+  /// - Parameters:
+  ///   - intervals: how long after it was done a duty is due again; never when missing.
+  ///   - candidacy: how long after it looked for the lead in vain a coordinator looks again.
+  package init(intervals: [Duty: Duration], candidacy: Duration) {
+    self.intervals = intervals
+    self.candidacy = candidacy
+  }
 
   /// What is due, in order. Who doesn't lead only tries to.
   package func duties(at now: Duration) -> [Duty] {
@@ -35,9 +56,15 @@ package struct CoordinatorSchedule: Sendable {
   /// When something is due next; nil for never.
   package var next: Duration? { due.values.min() }
 
+  /// When something of a lane is due next; nil for never.
+  package func next(in lane: Lane) -> Duration? { due.lazy.filter { $0.key.lane == lane }.map(\.value).min() }
+
   /// A duty was done; `again` when there is more of it at once.
   package mutating func did(_ duty: Duty, at now: Duration, again: Bool = false) {
-    guard isLeading || duty == .lead else { return }
+    guard isLeading else {
+      if duty == .lead { due[duty] = now + candidacy }
+      return
+    }
     due[duty] = again ? now : intervals[duty].map { now + $0 }
   }
 
@@ -48,7 +75,9 @@ package struct CoordinatorSchedule: Sendable {
   }
 
   /// A duty failed for a passing reason: not before then.
-  package mutating func postpone(_ duty: Duty, until time: Duration) { due[duty] = time }
+  package mutating func postpone(_ duty: Duty, until time: Duration) {
+    if isLeading || duty == .lead { due[duty] = time }
+  }
 
   /// Leads from now on: everything is due but the recount, which is no part of a start.
   package mutating func tookLead(at now: Duration) {
@@ -61,7 +90,7 @@ package struct CoordinatorSchedule: Sendable {
   /// Leads no more: tries again in a while.
   package mutating func lostLead(at now: Duration) {
     isLeading = false
-    due = [.lead: now + (intervals[.lead] ?? .seconds(5))]
+    due = [.lead: now + candidacy]
   }
 }
 

@@ -6,9 +6,12 @@ actor InputFetcher {
   private let store: any ResultStore
   private let files: any FileResolver
   private var cache: ArtifactCache
+  /// What the processes of this machine have fetched before; nil for nothing.
+  private let folder: ArtifactFolder?
 
-  init(store: any ResultStore, files: any FileResolver, cacheCapacity: Int) {
+  init(store: any ResultStore, files: any FileResolver, cacheCapacity: Int, folder: ArtifactFolder?) {
     self.store = store
+    self.folder = folder
     self.files = files
     cache = ArtifactCache(capacity: cacheCapacity)
   }
@@ -39,10 +42,21 @@ actor InputFetcher {
 
   private func artifact(_ digest: Digest) async throws -> [UInt8] {
     if let bytes = cache.bytes(of: digest) { return bytes }
+    if let bytes = await onDisk(digest) {
+      cache.keep(bytes, as: digest)
+      return bytes
+    }
     guard let bytes = try await store.artifact(digest) else {
       throw TaskFault(.task, "input \(digest.short) is not in the database")
     }
     cache.keep(bytes, as: digest)
+    if let folder { _ = await ComputeJob(name: "keep") { folder.keep(bytes, as: digest) }.result }
     return bytes
+  }
+
+  /// Digesting takes a while for large ones: not on a thread that others need.
+  private func onDisk(_ digest: Digest) async -> [UInt8]? {
+    guard let folder else { return nil }
+    return await ComputeJob(name: "read") { folder.bytes(of: digest) }.result ?? nil
   }
 }

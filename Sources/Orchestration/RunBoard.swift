@@ -35,6 +35,7 @@ final class RunBoard: Sendable {
     switch event {
     case .started(let task, let title): state.withLock { $0.tasks[task] = .init(title: title, fraction: 0) }
     case .advanced(let task, let fraction): state.withLock { $0.tasks[task]?.fraction = fraction }
+    case .claimed, .missed, .computed, .stored, .deadLetter, .overran: return
     case .settled(let task, let settlement):
       state.withLock { state in
         state.tasks[task] = nil
@@ -45,7 +46,7 @@ final class RunBoard: Sendable {
 
   func note(_ event: Coordinator.Event) {
     switch event {
-    case .dispatched: return
+    case .tookLead, .lostLead, .dispatched, .notTaken, .leasesExpired, .workers: return
     case .ended(let summary):
       guard summary.id == sweep else { return }
       state.withLock { $0.hasEnded = true }

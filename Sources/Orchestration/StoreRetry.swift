@@ -4,6 +4,8 @@ internal import Storage
 struct StoreRetry: Sendable {
   /// How often a call is tried in all; nil for no limit.
   var attempts: Int?
+  /// The longest wait.
+  var longest: Duration = .seconds(10)
   var time: Timekeeper
   var log: LogSink
 
@@ -14,7 +16,7 @@ struct StoreRetry: Sendable {
   func callAsFunction<Result>(
     _ what: String, while goOn: () -> Bool = { true }, _ body: () async throws -> Result
   ) async throws -> Result {
-    var backoff = Backoff()
+    var backoff = Backoff(longest: longest)
     while true {
       do {
         return try await body()

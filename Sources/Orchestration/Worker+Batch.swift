@@ -12,8 +12,11 @@ extension Worker {
     let claimed = try await claim(tags.keys.sorted())
     let wanted = Set(claimed.map(\.lease.task))
     let unwanted = tags.filter { !wanted.contains($0.key) }
-    tally.dropped += unwanted.values.reduce(0) { $0 + $1.count }
-    await consumer.acknowledge(unwanted.values.flatMap { $0 })
+    if !unwanted.isEmpty {
+      tally.dropped += unwanted.values.reduce(0) { $0 + $1.count }
+      await consumer.acknowledge(unwanted.values.flatMap { $0 })
+      await learn(from: unwanted.keys.sorted())
+    }
 
     var finished: [FinishedTask] = []
     let start = time.now()
@@ -30,6 +33,7 @@ extension Worker {
       case .success(let result): finished.append(FinishedTask(lease: task.lease, result: result))
       case .failure(let fault): try await settle(fault, of: task)
       }
+      if let unfit { await declareUnfit(unfit) }
       batch.took((time.now() - began).inSeconds)
       if (time.now() - start).inSeconds > batch.target {
         try await finish(finished)
@@ -64,6 +68,7 @@ extension Worker {
         }
       } catch {
         tally.deadLetters += 1
+        events(.deadLetter(error.reason))
         log(
           LogEntry(
             .error, "a message can't be read", worker: id,
@@ -78,12 +83,29 @@ extension Worker {
 
   private func claim(_ tasks: [TaskID]) async throws -> [ClaimedTask] {
     table.claimBegan()
+    let began = time.now()
     var claimed: [ClaimedTask] = []
     defer { table.claimEnded(claimed.map(\.lease)) }
     claimed = try await retry("claim", while: { phase < .stopping }) {
       try await store.claim(tasks, worker: id, for: settings.lease)
     }
+    for task in claimed { sweeps[task.lease] = task.sweeps.first }
+    if !claimed.isEmpty { events(.claimed(claimed.count, seconds: (time.now() - began).inSeconds)) }
     return claimed
+  }
+
+  /// Why tasks could not be claimed: as a rule a message came twice; but a worker whose arithmetic no sweep wants should
+  /// not go on taking messages from those who can.
+  private func learn(from tasks: [TaskID]) async {
+    guard let misses = try? await store.claimMisses(tasks, worker: id), !misses.isEmpty else { return }
+    events(.missed(misses.values.reduce(into: [:]) { $0[$1, default: 0] += 1 }))
+    guard let (task, _) = misses.first(where: { $0.value == .otherNumerics }) else { return }
+    let fault = TaskFault(
+      .worker,
+      "a sweep was planned for another numerics version than \(registration.numericsVersion), which this worker computes: "
+        + "run workers of the version that submitted it, or submit it anew")
+    readiness.failed(fault, task: task, now: time.now(), jitter: time.jitter())
+    log(LogEntry(.warning, "a task is for another numerics version", task: task, worker: id))
   }
 
   /// Fetches a task's inputs and computes it.
@@ -125,12 +147,24 @@ extension Worker {
       Result { () throws(TaskFault) in try executor.execute(work, inputs: inputs, monitor: monitor) }
     }
     running[task.lease] = (monitor, { job.abandon() })
-    defer { running[task.lease] = nil }
+    let began = time.now()
+    let watch = hasLimits ? Task { await watchLimits(of: task.lease, since: began) } : nil
+    defer {
+      running[task.lease] = nil
+      watch?.cancel()
+    }
     let result = await withTaskCancellationHandler {
       await job.result
     } onCancel: {
       // A thread hears of nothing by itself.
       Task { await self.stop() }
+    }
+    let overrun = overruns.removeValue(forKey: task.lease)
+    if case .success(let made) = result {
+      events(.computed(task.kind, seconds: (time.now() - began).inSeconds, made.effort))
+    } else if let overrun {
+      note(overrun, hasStopped: result != nil)
+      return .failure(Self.fault(of: overrun, task: task, host: registration.host))
     }
     return result ?? .failure(TaskFault(.stopped, "did not stop in time"))
   }
@@ -154,14 +188,25 @@ extension Worker {
     guard !finished.isEmpty else { return }
     table.endBegan(finished.map(\.lease))
     do {
+      let began = time.now()
       let outcomes = try await retry("finish", while: { phase < .stopping }) {
         try await store.finish(finished, worker: id)
       }
+      let rows = zip(finished, outcomes).reduce(0) { $0 + ($1.1 == .done ? $1.0.result.rows.count : 0) }
+      events(
+        .stored(
+          tasks: outcomes.count { $0 == .done }, rows: rows, seconds: (time.now() - began).inSeconds))
       for (task, outcome) in zip(finished, outcomes) {
         if outcome == .fenced {
           log(
             LogEntry(
-              .warning, "a result came too late", task: task.lease.task, attempt: task.lease.token, worker: id))
+              .warning, "a result came too late", sweep: sweeps[task.lease], task: task.lease.task, attempt: task.lease.token, worker: id))
+        }
+        else {
+          log(
+            LogEntry(
+              batch.size > 1 ? .debug : .info, "a task is done", sweep: sweeps[task.lease], task: task.lease.task,
+              attempt: task.lease.token, worker: id))
         }
         settle(task.lease, outcome == .fenced ? .fenced : .done)
       }
@@ -177,8 +222,12 @@ extension Worker {
   /// Ends a task that came to nothing, by whose fault it was (protocol.md 9).
   private func settle(_ fault: TaskFault, of task: ClaimedTask) async throws {
     guard table.holds(task.lease) else { return }
-    let level: LogEntry.Level = fault.blame == .task ? .error : .warning
-    log(entry(level, "a task failed", task, ["blame": fault.blame.rawValue, "error": fault.message]))
+    if fault.blame == .stopped, phase == .stopping {
+      log(entry(.info, "a task is given back", task, ["reason": "the worker stops"]))
+    } else {
+      let level: LogEntry.Level = fault.blame == .task ? .error : .warning
+      log(entry(level, "a task failed", task, ["blame": fault.blame.rawValue, "error": fault.message]))
+    }
     switch fault.blame {
     case .task: try await fail(task.lease, .task, fault.message)
     case .transient: try await fail(task.lease, .transient, fault.message)

@@ -19,6 +19,12 @@ package actor Worker {
     package var storeAttempts: Int?
     /// There is no other worker that could do what this one can't.
     package var isAlone = false
+    /// Seconds that a task may compute; nil for no limit.
+    package var taskSeconds: Double?
+    /// Bytes of memory that the process may use while a task runs; nil for no limit.
+    package var memoryLimit: Int?
+    /// How often a running task is looked at for its limits.
+    package var watchEvery: Duration = .milliseconds(200)
 
     package init() {}
   }
@@ -29,6 +35,33 @@ package actor Worker {
     /// The part of the task that is done, 0...1. From the task's thread.
     case advanced(TaskID, fraction: Double)
     case settled(TaskID, Settlement)
+    /// So many tasks were claimed in one transaction that took so many seconds.
+    case claimed(Int, seconds: Double)
+    /// Messages whose task could not be claimed, by why.
+    case missed([ClaimMiss: Int])
+    /// A task's thread came to a result.
+    case computed(TaskKind, seconds: Double, TaskEffort)
+    /// Results of so many tasks were stored in one transaction that took so many seconds.
+    case stored(tasks: Int, rows: Int, seconds: Double)
+    /// A message that can't be read.
+    case deadLetter(DeadLetter.Reason)
+    /// A task used more than it may.
+    case overran(TaskID, Overrun)
+  }
+
+  /// What a task used too much of.
+  package enum Overrun: Sendable, Equatable {
+    case time(limit: Double)
+    /// In bytes.
+    case memory(used: Int, limit: Int)
+  }
+
+  /// How a worker's service ended.
+  package enum End: Sendable, Equatable {
+    /// It was told to.
+    case stopped
+    /// The process is not fit to go on, and a new one would be: a task would not stop, or memory is not given back.
+    case mustRestart(reason: String)
   }
 
   /// How a worker's dealings with a task ended.
@@ -66,6 +99,8 @@ package actor Worker {
   let time: Timekeeper
   let log: LogSink
   let events: @Sendable (Event) -> Void
+  /// Bytes of memory that the process uses; nil where it can't be told.
+  let memoryInUse: @Sendable () -> Int?
   nonisolated let wake = WakeSignal()
 
   var phase = Phase.serving
@@ -73,23 +108,36 @@ package actor Worker {
   var readiness: WorkerReadiness
   var batch: BatchSize
   var running: [TaskLease: (monitor: RunningTask, abandon: @Sendable () -> Void)] = [:]
+  /// Which sweep each lease is for, for the log.
+  var sweeps: [TaskLease: SweepID] = [:]
+  /// What running tasks used too much of.
+  var overruns: [TaskLease: Overrun] = [:]
+  /// Not nil: this process should not go on, and why.
+  var unfit: String?
   package internal(set) var tally = Tally()
+  /// When the store last answered a heartbeat.
+  private var lastBeat: Duration?
   private var consumer: (any TaskConsumer)?
   private var prefetch = 0
   private var connecting = Backoff()
+  private var hasConsumed = false
   private var deadline: Task<Void, Never>?
 
+  /// - Parameter artifacts: where artifacts are kept on this machine's disk; nil for nowhere.
   package init(
     _ registration: WorkerRegistration, settings: Settings = Settings(), store: any ResultStore,
-    queue: any TaskQueue, executor: any TaskExecutor, files: any FileResolver, time: Timekeeper = .continuous(),
-    log: @escaping LogSink = { _ in }, events: @escaping @Sendable (Event) -> Void = { _ in }
+    queue: any TaskQueue, executor: any TaskExecutor, files: any FileResolver,
+    artifacts: ArtifactFolder? = nil, memoryInUse: @escaping @Sendable () -> Int? = { ProcessMemory.inUse },
+    time: Timekeeper = .continuous(), log: @escaping LogSink = { _ in }, events: @escaping @Sendable (Event) -> Void = { _ in }
   ) {
     self.registration = registration
     self.settings = settings
     self.store = store
     self.queue = queue
     self.executor = executor
-    fetcher = InputFetcher(store: store, files: files, cacheCapacity: settings.cacheCapacity)
+    fetcher = InputFetcher(
+      store: store, files: files, cacheCapacity: settings.cacheCapacity, folder: artifacts)
+    self.memoryInUse = memoryInUse
     self.time = time
     self.log = log
     self.events = events
@@ -102,7 +150,8 @@ package actor Worker {
   /// Serves until it is stopped or its task is cancelled, then signs off.
   ///
   /// - Throws: what no waiting mends: a damaged store, a fault in this program.
-  package func run() async throws {
+  @discardableResult
+  package func run() async throws -> End {
     try await start()
     do {
       try await withThrowingTaskGroup { group in
@@ -113,17 +162,19 @@ package actor Worker {
       }
     } catch is CancellationError {
       await signOff()
-      return
+      return .stopped
     } catch {
       await signOff()
       throw error
     }
     await signOff()
+    return unfit.map { .mustRestart(reason: $0) } ?? .stopped
   }
 
   /// Enters the worker in the store; before the first `step`.
   package func start() async throws {
     try await retry("register", while: { phase < .stopping }) { try await store.register(registration) }
+    lastBeat = time.now()
     log(LogEntry(.info, "a worker started", worker: id, details: ["host": registration.host]))
   }
 
@@ -152,6 +203,12 @@ package actor Worker {
     }
     wake.ring()
     await consumer?.stop()
+  }
+
+  /// Stops without waiting for what runs.
+  package func stopAtOnce() async {
+    await stop()
+    abandonAll()
   }
 
   private func abandonAll() {
@@ -210,19 +267,22 @@ package actor Worker {
   /// has
   /// waited a while.
   private func connected() async throws -> (any TaskConsumer)? {
-    if let consumer, prefetch == batch.size { return consumer }
+    if let consumer, prefetch == batch.prefetch { return consumer }
     await consumer?.close()
     consumer = nil
     guard phase == .serving else { return nil }
     do {
-      let made = try await queue.consume(as: id.text, prefetch: batch.size)
+      let made = try await queue.consume(as: id.text, prefetch: batch.prefetch)
       consumer = made
-      prefetch = batch.size
+      hasConsumed = true
+      prefetch = batch.prefetch
       connecting.succeeded()
       // Whoever drained us meanwhile had nothing to stop.
       if phase > .serving { await made.stop() }
       return made
     } catch {
+      // A broker that never took us has to be mended by a person; one that did may be between two states.
+      if error.code == .refused, !hasConsumed { throw error }
       log(LogEntry(.warning, "could not consume", worker: id, details: ["error": error.description]))
       try await time.sleep(connecting.failed(jitter: time.jitter()))
       return nil
@@ -245,6 +305,7 @@ package actor Worker {
     let reply: HeartbeatReply
     do {
       reply = try await store.heartbeat(id, condition, for: settings.lease)
+      lastBeat = time.now()
     } catch let error as StoreError where error.isTransient {
       // The next one may be in time; if not, the finish is fenced.
       return log(LogEntry(.warning, "a heartbeat failed", worker: id, details: ["error": error.description]))
@@ -255,8 +316,8 @@ package actor Worker {
       let isLost = answer.lost.contains(lease)
       log(
         LogEntry(
-          isLost ? .warning : .info, isLost ? "a lease was lost" : "a task was cancelled", task: lease.task,
-          attempt: lease.token, worker: id))
+          isLost ? .warning : .info, isLost ? "a lease was lost" : "a task was cancelled", sweep: sweeps[lease],
+          task: lease.task, attempt: lease.token, worker: id))
       settle(lease, isLost ? .fenced : .cancelled)
     }
     if !answer.orphans.isEmpty {
@@ -270,6 +331,7 @@ package actor Worker {
   /// Notes how a task ended here.
   func settle(_ lease: TaskLease, _ settlement: Settlement) {
     table.settled(lease)
+    sweeps[lease] = nil
     switch settlement {
     case .done: tally.done += 1
     case .parked: tally.parked += 1
@@ -281,8 +343,27 @@ package actor Worker {
     events(.settled(lease.task, settlement))
   }
 
+  /// The process should not go on: what else it holds goes back, then `run` ends.
+  func declareUnfit(_ reason: String) async {
+    unfit = reason
+    log(LogEntry(.warning, "the process must be started anew", worker: id, details: ["reason": reason]))
+    await stop()
+  }
+
   // MARK: Looking in
 
+  /// Why the worker can't take tasks at present; empty when it can.
+  package var hindrances: [String] {
+    var reasons = troubles
+    switch phase {
+    case .serving: if consumer == nil { reasons.append("it is not connected to the broker") }
+    case .draining: reasons.append("it drains")
+    case .stopping: reasons.append("it stops")
+    }
+    let silence = lastBeat.map { (time.now() - $0).inSeconds } ?? 0
+    if silence > settings.lease { reasons.append("the database has not answered for \(Int(silence)) s") }
+    return reasons
+  }
   /// Why the worker can't do everything; empty when it can.
   package var troubles: [String] { readiness.reasons }
   /// How many tasks it avoids for want of an input, and how often in a row everything failed.

@@ -44,6 +44,9 @@ package protocol ResultStore: Sendable {
   /// Ends active sweeps with nothing left to run: `done`, or `done_with_parked`. Returns those that ended now.
   func settleSweeps(as leader: LeaderToken) async throws -> [SweepSummary]
 
+  /// Notes why a sweep can't go on, in words for people; nil when all is well. The note goes when the sweep ends.
+  func note(problem: String?, of sweep: SweepID, as leader: LeaderToken) async throws
+
   /// Counts dependencies anew and corrects what was wrong, dependents included; an empty reply is the expected one.
   func recomputeCounters(as leader: LeaderToken) async throws -> [CounterCorrection]
 
@@ -56,6 +59,9 @@ package protocol ResultStore: Sendable {
   /// version (protocol.md 5). A task that is missing in the reply is someone else's, done, or nobody's now: drop its
   /// message.
   func claim(_ tasks: [TaskID], worker: WorkerID, for seconds: Double) async throws -> [ClaimedTask]
+
+  /// Why tasks could not be claimed by a worker just now, for its log: a look, not a promise.
+  func claimMisses(_ tasks: [TaskID], worker: WorkerID) async throws -> [TaskID: ClaimMiss]
 
   /// Renews all leases of a worker and says what changed (protocol.md 6). Running tasks that only cancelled sweeps want
   /// become `cancelled` here. A lease not in the reply is lost.
@@ -116,8 +122,9 @@ package protocol ResultStore: Sendable {
   /// The tasks with these keys, in no order; what is missing has never been planned.
   func tasks(withKeys keys: [Digest]) async throws -> [TaskStatus]
 
-  /// All workers, the last seen first.
-  func workers() async throws -> [WorkerStatus]
+  /// Workers, the last seen first: those that were heard of within so many seconds and have not signed off, or, with
+  /// nil, all that ever were.
+  func workers(seenWithin seconds: Double?) async throws -> [WorkerStatus]
 
   /// What a finished task made under a name; nil when it is not there (yet).
   func artifactReference(task key: Digest, name: String) async throws -> ArtifactReference?
@@ -137,4 +144,9 @@ package protocol ResultStore: Sendable {
 
   /// The database's time in seconds since 1970.
   func now() async throws -> Double
+}
+
+extension ResultStore {
+  /// All workers that ever were, the last seen first.
+  package func workers() async throws -> [WorkerStatus] { try await workers(seenWithin: nil) }
 }

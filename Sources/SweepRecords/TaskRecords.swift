@@ -98,10 +98,26 @@ package struct Artifact: Sendable {
 package struct TaskResult: Sendable {
   package var artifacts: [Artifact]
   package var rows: [TableRow]
+  /// What it took; no part of the result.
+  package var effort: TaskEffort
 
-  package init(artifacts: [Artifact] = [], rows: [TableRow] = []) {
+  package init(artifacts: [Artifact] = [], rows: [TableRow] = [], effort: TaskEffort = TaskEffort()) {
     self.artifacts = artifacts
     self.rows = rows
+    self.effort = effort
+  }
+}
+
+/// How much a task went through, for rates.
+package struct TaskEffort: Sendable, Equatable {
+  /// Tokens that went through a model, or through part of it.
+  package var tokens: Int
+  /// Features that were computed: an SAE's width for each vector that it encoded.
+  package var features: Int
+
+  package init(tokens: Int = 0, features: Int = 0) {
+    self.tokens = tokens
+    self.features = features
   }
 }
 

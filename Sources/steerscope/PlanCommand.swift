@@ -78,9 +78,8 @@ struct PlanCommand: AsyncParsableCommand {
 
   /// The keys of the plan's tasks that the database has done.
   private func doneKeys(_ plan: SweepPlan) async throws -> Set<Digest> {
-    let path = try OpenStore.path()
-    guard FileManager.default.fileExists(atPath: path) else { return [] }
-    let store = try OpenStore.open()
+    if case .sqlite = try Settings.database(), !FileManager.default.fileExists(atPath: try OpenStore.path()) { return [] }
+    let store = try await OpenStore.open()
     var done: Set<Digest> = []
     for unit in 0..<plan.unitCount {
       let known = try await store.tasks(withKeys: plan.tasks(inUnit: unit).map(\.key))

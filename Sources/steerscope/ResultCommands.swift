@@ -13,7 +13,7 @@ struct ReportCommand: AsyncParsableCommand {
 
   func run() async throws {
     try Outputs.check(file: output)
-    let store = try OpenStore.open()
+    let store = try await OpenStore.open()
     let summary = try await OpenStore.sweep(sweep, in: store)
     let data = try await ReportData(reading: store, sweep: summary.id)
     try HTMLReport(data, programVersion: Version.number).write(to: output)
@@ -34,7 +34,7 @@ struct QueryCommand: AsyncParsableCommand {
 
   func run() async throws {
     let limit = min(try Lists.count(limit, flag: "--limit"), 100_000_000)
-    let store = try OpenStore.open()
+    let store = try await OpenStore.open()
     let result = try await store.query(sql, limits: QueryLimits(rows: limit))
     Terminal.result(TerminalTable(result).render(as: format, width: Terminal.isResultTerminal ? Terminal.width : nil))
     if result.isTruncated, format != .table { Terminal.say("there is more than \(limit) rows: give a larger --limit") }
@@ -51,7 +51,7 @@ struct ExportCommand: AsyncParsableCommand {
 
   func run() async throws {
     try Outputs.check(directory: output)
-    let store = try OpenStore.open()
+    let store = try await OpenStore.open()
     let summary = try await OpenStore.sweep(sweep, in: store)
     let files = try await SweepExport(store: store, sweep: summary.id).write(to: output)
     for file in files { Terminal.say("wrote \(output)/\(file.path)") }

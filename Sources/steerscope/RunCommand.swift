@@ -1,6 +1,5 @@
 internal import ArgumentParser
 internal import Diagnostics
-internal import Dispatch
 internal import Experiments
 internal import Foundation
 internal import Kernels
@@ -9,7 +8,6 @@ internal import Reporting
 internal import Storage
 internal import SweepPlanning
 internal import SweepRecords
-internal import Synchronization
 
 /// `run`: a whole sweep on this machine, without any server.
 struct RunCommand: AsyncParsableCommand {
@@ -26,7 +24,7 @@ struct RunCommand: AsyncParsableCommand {
     let path = try OpenStore.path()
     let submission = try SweepFiles(path: file).submission()
     let lock = try RunLock(database: path)
-    let store = try OpenStore.open(creating: true)
+    let store = try OpenStore.file(creating: true)
     let submitted = try await store.submit(submission)
     Terminal.say("sweep \(submission.name) (\(submitted.id)), database \(path)")
 
@@ -35,13 +33,17 @@ struct RunCommand: AsyncParsableCommand {
       id: WorkerID("embedded-\(ProcessInfo.processInfo.processIdentifier)"),
       host: ProcessInfo.processInfo.hostName, process: Int(ProcessInfo.processInfo.processIdentifier),
       version: Version.number, numericsVersion: numericsVersion, cpu: Machine.cpuLevel, threads: pool.threads)
-    let verbose = verbose
+    let log = ServiceLog(format: .text, level: verbose ? .debug : .warning)
     let embedded = EmbeddedRun(
       submitted.id, lock: lock, worker: registration, store: store, executor: ExperimentExecutor(pool: pool),
       expander: SweepPlanExpander(),
       files: LocalFiles(folder: try Settings.filesFolder(), digests: Settings.digestMemory),
-      log: { if verbose || $0.level >= .warning { Terminal.say($0.line) } }, progress: { display.show($0) })
-    let signals = StopSignals { Task { await embedded.stop() } }
+      log: log.sink, progress: { display.show($0) })
+    let signals = StopSignals { count in
+      guard count == 1 else { Foundation.exit(ExitCode.interrupted.rawValue) }
+      Terminal.say("\nstopping; once more to stop at once")
+      Task { await embedded.stop() }
+    }
     let outcome = try await embedded.run()
     signals.cancel()
     display.finish()
@@ -78,54 +80,5 @@ enum Machine {
     #else
       "arm64"
     #endif
-  }
-}
-
-/// Ctrl-C and SIGTERM as a call: the first asks to stop, a second one ends the process at once.
-final class StopSignals {
-  private let sources: [any DispatchSourceSignal]
-
-  init(_ stop: @escaping @Sendable () -> Void) {
-    let count = Mutex(0)
-    let shared = Shared(count: count)
-    sources = [SIGINT, SIGTERM].map { number in
-      signal(number, SIG_IGN)
-      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-      source.setEventHandler {
-        guard shared.next() == 1 else { exit(130) }
-        Terminal.say("\nstopping; once more to stop at once")
-        stop()
-      }
-      source.resume()
-      return source
-    }
-  }
-
-  func cancel() { for source in sources { source.cancel() } }
-
-  /// How often a signal came.
-  private final class Shared: Sendable {
-    private let count: Mutex<Int>
-    init(count: consuming Mutex<Int>) { self.count = count }
-    func next() -> Int {
-      count.withLock {
-        $0 += 1
-        return $0
-      }
-    }
-  }
-}
-
-extension LogEntry {
-  /// The entry as one line: time, level, message, what it is about.
-  var line: String {
-    var fields: [(String, String)] = []
-    if let sweep { fields.append(("sweep", "\(sweep)")) }
-    if let task { fields.append(("task", "\(task)")) }
-    if let attempt { fields.append(("attempt", "\(attempt.number)")) }
-    if let worker { fields.append(("worker", "\(worker)")) }
-    fields += details.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-    let time = Date().formatted(.iso8601)
-    return "\(time) \(level.rawValue) \(message)" + fields.map { " \($0.0)=\($0.1.debugDescription)" }.joined()
   }
 }

@@ -19,6 +19,8 @@ struct Steerscope: AsyncParsableCommand {
       CommandGroup(
         name: "Sweeps", subcommands: [RunCommand.self, PlanCommand.self, StatusCommand.self, WatchCommand.self]),
       CommandGroup(
+        name: "A cluster", subcommands: [SubmitCommand.self, CoordinatorCommand.self, WorkerCommand.self]),
+      CommandGroup(
         name: "Control",
         subcommands: [
           PauseCommand.self, ResumeCommand.self, CancelCommand.self, RetryCommand.self, DeleteCommand.self,
@@ -31,7 +33,7 @@ struct Steerscope: AsyncParsableCommand {
           ExtractCommand.self, DecomposeCommand.self, EvaluateCommand.self, LogitsCommand.self, ActivationsCommand.self,
           TokenizeCommand.self, SAECommand.self, ModelCommand.self,
         ]),
-      CommandGroup(name: "This machine", subcommands: [DatabaseCommand.self, DoctorCommand.self]),
+      CommandGroup(name: "This machine", subcommands: [DatabaseCommand.self, DoctorCommand.self, ProbeCommand.self]),
     ])
 
   static func main() async {

@@ -2,8 +2,8 @@ internal import Foundation
 
 /// Standard output and error: results to the one, words to the other.
 enum Terminal {
-  /// Writes a line to standard error.
-  static func say(_ line: String) { write(line + "\n", to: .standardError) }
+  /// Writes a line to standard error, without secrets.
+  static func say(_ line: String) { write(Secrets.blotted(line) + "\n", to: .standardError) }
 
   /// Writes a result to standard output, as it is.
   static func result(_ text: String) { write(text, to: .standardOutput) }
@@ -22,6 +22,13 @@ enum Terminal {
     var size = winsize()
     guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 100 }
     return Int(size.ws_col)
+  }
+
+  /// The height of the terminal on standard output in lines; 24 where there is none.
+  static var height: Int {
+    var size = winsize()
+    guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_row > 0 else { return 24 }
+    return Int(size.ws_row)
   }
 
   static var environment: [String: String] { ProcessInfo.processInfo.environment }

@@ -1,5 +1,6 @@
 import Messaging
 import Orchestration
+import OrchestrationSupport
 import Storage
 import SweepRecords
 import Testing
@@ -147,7 +148,7 @@ import Testing
     while ended.all.isEmpty { await Task.yield() }
     await worker.stop()
     await coordinator.stop()
-    try await working.value
+    _ = try await working.value
     try await leading.value
     #expect(ended.all.map(\.id) == [sweep] && ended.all.map(\.state) == [.done])
     try await world.expectAsUndisturbed()

@@ -1,6 +1,7 @@
 import Diagnostics
 import Messaging
 import Orchestration
+import OrchestrationSupport
 import Storage
 import SweepRecords
 import Testing

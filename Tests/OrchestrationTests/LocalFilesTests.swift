@@ -1,6 +1,7 @@
 import Diagnostics
 import Foundation
 import Orchestration
+import OrchestrationSupport
 import SweepRecords
 import Testing
 

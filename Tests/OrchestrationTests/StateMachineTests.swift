@@ -167,20 +167,21 @@ private func reply(_ held: [TaskLease], cancelled: [TaskLease] = []) -> Heartbea
 
 @Suite struct CoordinatorScheduleTests {
   private func schedule() -> CoordinatorSchedule {
-    CoordinatorSchedule(intervals: [
-      .lead: .seconds(5), .reap: .seconds(15), .census: .seconds(5), .expand: .seconds(1), .dispatch: .seconds(1),
-      .settle: .seconds(2), .recount: .seconds(600),
-    ])
+    CoordinatorSchedule(
+      intervals: [
+        .lead: .seconds(5), .reap: .seconds(15), .census: .seconds(5), .expand: .seconds(1), .dispatch: .seconds(1),
+        .settle: .seconds(2), .recount: .seconds(600),
+      ], candidacy: .seconds(3))
   }
 
   @Test func followersOnlyTryToLead() {
     var schedule = schedule()
     #expect(schedule.duties(at: .zero) == [.lead])
     schedule.did(.lead, at: .zero)
-    #expect(schedule.duties(at: .seconds(4)).isEmpty)
-    #expect(schedule.next == .seconds(5))
+    #expect(schedule.duties(at: .seconds(2)).isEmpty)
+    #expect(schedule.next == .seconds(3))
     schedule.hurry(.dispatch, at: .zero)
-    #expect(schedule.duties(at: .seconds(4)).isEmpty)
+    #expect(schedule.duties(at: .seconds(2)).isEmpty)
   }
 
   @Test func leadersDoEverythingInOrder() {
@@ -203,8 +204,8 @@ private func reply(_ held: [TaskLease], cancelled: [TaskLease] = []) -> Heartbea
     schedule.tookLead(at: .zero)
     schedule.lostLead(at: .seconds(3))
     schedule.did(.dispatch, at: .seconds(3))
-    #expect(schedule.duties(at: .seconds(7)).isEmpty)
-    #expect(schedule.duties(at: .seconds(8)) == [.lead])
+    #expect(schedule.duties(at: .seconds(5)).isEmpty)
+    #expect(schedule.duties(at: .seconds(6)) == [.lead])
   }
 }
 

@@ -1,5 +1,6 @@
 import Messaging
 import Orchestration
+import OrchestrationSupport
 import Storage
 import SweepRecords
 import Testing

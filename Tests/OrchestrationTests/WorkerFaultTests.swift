@@ -1,6 +1,7 @@
 import Foundation
 import Messaging
 import Orchestration
+import OrchestrationSupport
 import Storage
 import SweepRecords
 import Testing

@@ -1,6 +1,7 @@
 import Foundation
 import Messaging
 import Orchestration
+import OrchestrationSupport
 import Storage
 import SweepRecords
 import Testing
@@ -137,7 +138,7 @@ struct WorkerLeaseTests {
     let (world, worker, gate, run) = try await running()
     await worker.drain(within: .seconds(3600))
     gate.open()
-    try await run.value
+    _ = try await run.value
     let tally = await worker.tally
     #expect(tally.done == 1 && tally.released == 0)
     #expect(world.queue.counts.unacknowledged == 0)
@@ -151,7 +152,7 @@ struct WorkerLeaseTests {
     await worker.drain(within: .seconds(3600))
     await worker.stop()
     gate.open()
-    try await run.value
+    _ = try await run.value
     #expect(await worker.tally.released == 1)
     #expect(try await world.rows("SELECT outcome, error FROM task_attempt") == ["released|shutdown"])
     #expect(try await world.rows("SELECT sum(failures) FROM task") == ["0"])
@@ -161,14 +162,14 @@ struct WorkerLeaseTests {
     let (world, worker, gate, run) = try await running(untilStopped: true) { $0.grace = .seconds(3600) }
     await worker.drain(within: .zero)
     gate.open()
-    try await run.value
+    _ = try await run.value
     #expect(try await world.rows("SELECT outcome FROM task_attempt") == ["released"])
   }
 
   @Test func aTaskThatWillNotStopIsLeftBehind() async throws {
     let (world, worker, gate, run) = try await running { $0.grace = .zero }
     await worker.stop()
-    try await run.value
+    _ = try await run.value
     #expect(try await world.rows("SELECT outcome FROM task_attempt") == ["released"])
     #expect(try await world.rows("SELECT count(*) FROM task WHERE state = 'running'") == ["0"])
     gate.open()
@@ -177,7 +178,7 @@ struct WorkerLeaseTests {
   @Test func cancellationOfTheTaskStopsToo() async throws {
     let (world, _, gate, run) = try await running { $0.grace = .zero }
     run.cancel()
-    try await run.value
+    _ = try await run.value
     #expect(try await world.rows("SELECT outcome FROM task_attempt") == ["released"])
     gate.open()
   }
@@ -185,7 +186,7 @@ struct WorkerLeaseTests {
   /// A worker whose `run` is computing its first task, by real time; once let go, the task may wait to be stopped.
   private func running(
     untilStopped: Bool = false, _ change: (inout Worker.Settings) -> Void = { _ in }
-  ) async throws -> (SweepWorld, Worker, Gate, Task<Void, any Error>) {
+  ) async throws -> (SweepWorld, Worker, Gate, Task<Worker.End, any Error>) {
     let world = try SweepWorld()
     try await world.submit()
     let gate = Gate()

@@ -21,7 +21,7 @@ struct ModelBasedRun {
   private static let policy = RetryPolicy(failureLimit: 3, base: 10, longest: 40)
 
   init(_ kind: StoreKind) async throws {
-    fixture = try StoreFixture(kind)
+    fixture = try await StoreFixture(kind)
     store = try fixture.open()
     model.chunkNames = Dictionary(uniqueKeysWithValues: PlannedSweep.tasks.map { ($0.key, $0.title) })
     for worker in 0..<3 { try await apply(.register(worker: worker)) }
@@ -246,7 +246,8 @@ struct ModelBasedRun {
         .map { "\($0.name)|\($0.state.rawValue)|\($0.cursor)|\($0.isPlanned ? 1 : 0)" }, sweeps)
     let tasks = try await store.table(
       """
-      SELECT title, state, failures, not_before, queue, dispatch, unanswered, dispatched_at, worker, lease_until,
+      SELECT title, state, failures, \(fixture.seconds("not_before")), queue, dispatch, unanswered,
+        \(fixture.seconds("dispatched_at")), worker, \(fixture.seconds("lease_until")),
         (SELECT count(*) FROM sweep_task st WHERE st.task = task.id),
         (SELECT count(*) FROM sae WHERE sae.task = task.id),
         (SELECT count(*) FROM task_artifact ta WHERE ta.task = task.id),

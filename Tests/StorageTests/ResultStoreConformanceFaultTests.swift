@@ -12,7 +12,7 @@ import Testing
   private func prepare(
     _ kind: StoreKind
   ) async throws -> (fixture: StoreFixture, store: any ResultStore, leader: LeaderToken, sweep: SweepID) {
-    let fixture = try StoreFixture(kind)
+    let fixture = try await StoreFixture(kind)
     let store = try fixture.open()
     let leader = try await store.lead()
     for name in ["one", "two"] { try await store.register(WorkerRegistration(name)) }
@@ -184,6 +184,31 @@ import Testing
       ($0 as? StoreError)?.code == .missing
     }
     #expect(try await store.workers().first { $0.registration.id == WorkerID("two") }?.stoppedAt != nil)
+  }
+
+  @Test(arguments: StoreKind.allCases) func `live workers are told from those of long ago`(_ kind: StoreKind)
+    async throws
+  {
+    let fixture = try await StoreFixture(kind)
+    let store = try fixture.open()
+    for name in ["old", "gone", "late"] { try await store.register(WorkerRegistration(name)) }
+    fixture.clock.advance(45)
+    try await store.register(WorkerRegistration("new"))
+    _ = try await store.heartbeat(WorkerID("late"), .draining, for: 45)
+    try await store.deregister(WorkerID("gone"))
+    fixture.clock.advance(5)
+    func live(_ seconds: Double?) async throws -> [String] {
+      try await store.workers(seenWithin: seconds).map(\.registration.id.text)
+    }
+    #expect(try await live(45) == ["late", "new"])
+    // Heard of exactly so long ago is too long ago.
+    #expect(try await live(5) == [])
+    #expect(try await live(50) == ["late", "new"])
+    #expect(try await live(51) == ["late", "new", "old"])
+    #expect(try await live(nil) == ["gone", "late", "new", "old"])
+    #expect(try await store.workers().count == 4)
+    _ = try await store.heartbeat(WorkerID("old"), .ready, for: 45)
+    #expect(try await live(1) == ["old"])
   }
 
   @Test(arguments: StoreKind.allCases) func `a heartbeat keeps leases and brings news`(_ kind: StoreKind) async throws {

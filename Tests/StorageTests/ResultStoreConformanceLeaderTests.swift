@@ -5,7 +5,7 @@ import Testing
 /// Who leads, and what is dispatched.
 @Suite struct ResultStoreConformanceLeaderTests {
   @Test(arguments: StoreKind.allCases) func `one leads, and an old leader is fenced`(_ kind: StoreKind) async throws {
-    let fixture = try StoreFixture(kind)
+    let fixture = try await StoreFixture(kind)
     let store = try fixture.open()
     let first = try #require(try await store.acquireLeadership(holder: "a", for: 30))
     #expect(try await store.acquireLeadership(holder: "b", for: 30) == nil)
@@ -22,6 +22,7 @@ import Testing
       { _ = try await store.dispatch(DispatchPolicy(window: 1), as: $0) },
       { try await store.undispatch([], as: $0) }, { _ = try await store.reap(ReapPolicy(), as: $0) },
       { _ = try await store.settleSweeps(as: $0) }, { _ = try await store.recomputeCounters(as: $0) },
+      { try await store.note(problem: "none", of: sweep, as: $0) },
     ]
     for write in writes {
       await #expect { try await write(first) } throws: { ($0 as? StoreError)?.code == .notLeader }
@@ -34,8 +35,41 @@ import Testing
     #expect(try await store.acquireLeadership(holder: "c", for: 30) != nil)
   }
 
+  @Test(arguments: StoreKind.allCases) func `why a sweep can't go on is noted until it can, or ends`(
+    _ kind: StoreKind
+  ) async throws {
+    let store = try await StoreFixture(kind).open()
+    let leader = try await store.lead()
+    try await store.register(WorkerRegistration("worker"))
+    let sweep = try await store.add(SweepSubmission("a"), [.init("x")], as: leader)
+    let other = try await store.submit(SweepSubmission("b")).id
+    #expect(try await store.sweeps(in: nil).map(\.problem) == [nil, nil])
+    for problem in ["no live worker has model.gguf", "the sweep's \"layers\" can't be planned"] {
+      for _ in 0..<2 { try await store.note(problem: problem, of: sweep, as: leader) }
+      #expect(try await store.sweeps(in: .active).map(\.problem) == [problem])
+      #expect(try await store.findSweep("a")?.problem == problem)
+      #expect(try await store.submission(of: sweep).summary.problem == problem)
+    }
+    #expect(try await store.findSweep("b")?.problem == nil)
+    for _ in 0..<2 { try await store.note(problem: nil, of: sweep, as: leader) }
+    #expect(try await store.findSweep("a")?.problem == nil)
+    // A pause changes nothing about it; the ends do.
+    for id in [sweep, other] { try await store.note(problem: "stuck", of: id, as: leader) }
+    _ = try await store.pause(sweep)
+    _ = try await store.resume(sweep)
+    #expect(try await store.findSweep("a")?.problem == "stuck")
+    try await store.run("x")
+    #expect(try await store.settleSweeps(as: leader).map(\.problem) == [nil])
+    #expect(try await store.findSweep("b")?.problem == "stuck")
+    _ = try await store.cancel(other)
+    #expect(try await store.findSweep("b")?.problem == nil)
+    await #expect { try await store.note(problem: "none", of: SweepID("nothing"), as: leader) } throws: {
+      ($0 as? StoreError)?.code == .missing
+    }
+  }
+
   @Test(arguments: StoreKind.allCases) func `the window bounds, and sweeps share it`(_ kind: StoreKind) async throws {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let leader = try await store.lead()
     try await store.register(WorkerRegistration("worker"))
     let many = try await store.add(SweepSubmission("many"), (0..<20).map { .init("m\($0)") }, as: leader)
@@ -56,7 +90,7 @@ import Testing
   }
 
   @Test(arguments: StoreKind.allCases) func `fairness counts what is in flight`(_ kind: StoreKind) async throws {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let leader = try await store.lead()
     try await store.register(WorkerRegistration("worker"))
     let first = try await store.add(SweepSubmission("first"), (0..<9).map { .init("a\($0)") }, as: leader)
@@ -69,7 +103,7 @@ import Testing
 
   @Test(arguments: StoreKind.allCases) func `lost and returned messages are sent again`(_ kind: StoreKind) async throws
   {
-    let fixture = try StoreFixture(kind)
+    let fixture = try await StoreFixture(kind)
     let store = try fixture.open()
     let leader = try await store.lead()
     let sweep = try await store.add(SweepSubmission("a"), [.init("x")], as: leader)
@@ -102,7 +136,7 @@ import Testing
   @Test(arguments: StoreKind.allCases) func `tasks of a paused sweep don't fill the window`(_ kind: StoreKind)
     async throws
   {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let leader = try await store.lead()
     let paused = try await store.add(SweepSubmission("a"), [.init("x"), .init("y")], as: leader)
     #expect(try await store.dispatch(DispatchPolicy(window: 2), as: leader).count == 2)
@@ -113,7 +147,7 @@ import Testing
 
   @Test(arguments: StoreKind.allCases) func `workers of another arithmetic get nothing`(_ kind: StoreKind) async throws
   {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let leader = try await store.lead()
     try await store.register(WorkerRegistration("old", numericsVersion: SweepRecords.numericsVersion + 1))
     try await store.add(SweepSubmission("a"), [.init("x")], as: leader)

@@ -5,7 +5,7 @@ import Testing
 /// A sweep's way from submission to its end.
 @Suite struct ResultStoreConformanceLifecycleTests {
   @Test(arguments: StoreKind.allCases) func `the same sweep twice is one sweep`(_ kind: StoreKind) async throws {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let first = try await store.submit(SweepSubmission("a"))
     #expect(first.isNew && first.state == .planning && first.id.text.count == 12)
     let second = try await store.submit(SweepSubmission("a"))
@@ -14,7 +14,7 @@ import Testing
   }
 
   @Test(arguments: StoreKind.allCases) func `what was submitted is read again`(_ kind: StoreKind) async throws {
-    let fixture = try StoreFixture(kind)
+    let fixture = try await StoreFixture(kind)
     let store = try fixture.open()
     let model = ModelRow(
       digest: .named("model"), name: "m", locator: "m.gguf", architecture: "llama", parameters: 135_000_000, layers: 30,
@@ -25,7 +25,7 @@ import Testing
       BehaviourRow(name: "a", vector: .named("v")),
     ]
     var submission = SweepSubmission("a", priority: .high, inputs: [[1, 2, 3], []])
-    (submission.document, submission.models, submission.behaviours) = ("name: a # ä\u{0}b", [model], behaviours)
+    (submission.document, submission.models, submission.behaviours) = ("name: a # ä\u{1}\u{10FFFF}👩‍🔬\\N", [model], behaviours)
     let id = try await store.submit(submission).id
     let stored = try await store.submission(of: id)
     #expect(stored.document == submission.document)
@@ -39,7 +39,7 @@ import Testing
   }
 
   @Test(arguments: StoreKind.allCases) func `a sweep runs from plan to end`(_ kind: StoreKind) async throws {
-    let fixture = try StoreFixture(kind)
+    let fixture = try await StoreFixture(kind)
     let store = try fixture.open()
     let leader = try await store.lead()
     try await store.register(WorkerRegistration("worker"))
@@ -81,7 +81,7 @@ import Testing
   @Test(arguments: StoreKind.allCases) func `a plan that waits for what it lacks is refused whole`(
     _ kind: StoreKind
   ) async throws {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let leader = try await store.lead()
     try await store.add(SweepSubmission("other"), [.init("x")], as: leader)
     let sweep = try await store.submit(SweepSubmission("a")).id
@@ -94,7 +94,7 @@ import Testing
   }
 
   @Test(arguments: StoreKind.allCases) func `dependencies may follow within a chunk`(_ kind: StoreKind) async throws {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let leader = try await store.lead()
     try await store.register(WorkerRegistration("worker"))
     try await store.add(SweepSubmission("a"), [.init("z", after: ["x", "x"]), .init("x"), .init("x")], as: leader)
@@ -104,7 +104,7 @@ import Testing
   }
 
   @Test(arguments: StoreKind.allCases) func `a sweep of nothing new ends at once`(_ kind: StoreKind) async throws {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let leader = try await store.lead()
     try await store.register(WorkerRegistration("worker"))
     try await store.add(SweepSubmission("a"), [.init("x"), .init("y", after: ["x"])], as: leader)
@@ -120,7 +120,7 @@ import Testing
 
   @Test(arguments: StoreKind.allCases) func `sweeps are found by name, id and beginning`(_ kind: StoreKind) async throws
   {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let old = try await store.submit(SweepSubmission("a")).id
     let new = try await store.submit(SweepSubmission("a", variant: "2")).id
     #expect(try await store.findSweep("a")?.id == new)

@@ -7,7 +7,7 @@ import Testing
 /// What people and reports read.
 @Suite struct ResultStoreConformanceReadingTests {
   @Test(arguments: StoreKind.allCases) func `artifacts come back as they went in`(_ kind: StoreKind) async throws {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let leader = try await store.lead()
     try await store.register(WorkerRegistration("worker"))
     try await store.add(SweepSubmission("a"), [.init("x"), .init("y")], as: leader)
@@ -35,7 +35,7 @@ import Testing
   }
 
   @Test(arguments: StoreKind.allCases) func `progress counts by stage`(_ kind: StoreKind) async throws {
-    let fixture = try StoreFixture(kind)
+    let fixture = try await StoreFixture(kind)
     let store = try fixture.open()
     let leader = try await store.lead()
     try await store.register(WorkerRegistration("worker"))
@@ -68,12 +68,12 @@ import Testing
         "worker|ready|2|7.0"
       ])
     #expect(try await store.workers().map(\.finished) == [2])
-    #expect(try await store.schemaVersion() == 1)
+    #expect(try await store.schemaVersion() == 2)
     #expect(try await store.now() == fixture.clock.now)
   }
 
   @Test(arguments: StoreKind.allCases) func `a query reads, within limits`(_ kind: StoreKind) async throws {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     _ = try await store.submit(SweepSubmission("a"))
     var result = try await store.query(
       """
@@ -93,7 +93,7 @@ import Testing
   }
 
   @Test(arguments: StoreKind.allCases) func `a query can't write`(_ kind: StoreKind) async throws {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     _ = try await store.submit(SweepSubmission("a"))
     let refused = [
       "DELETE FROM sweep", "UPDATE sweep SET name = 'b'", "INSERT INTO leader VALUES (2, '', 0, 0)", "DROP TABLE sweep",

@@ -7,7 +7,7 @@ import Testing
   private func prepare(
     _ kind: StoreKind
   ) async throws -> (store: any ResultStore, leader: LeaderToken, one: SweepID, two: SweepID) {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let leader = try await store.lead()
     try await store.register(WorkerRegistration("worker"))
     let one = try await store.add(

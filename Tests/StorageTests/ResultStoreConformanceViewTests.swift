@@ -32,7 +32,7 @@ import Testing
 
   /// A store with a sweep of one task that left these rows, shared by a second sweep.
   private func store(_ kind: StoreKind, _ rows: [TableRow]) async throws -> any ResultStore {
-    let store = try StoreFixture(kind).open()
+    let store = try await StoreFixture(kind).open()
     let leader = try await store.lead()
     try await store.register(WorkerRegistration("worker"))
     for name in ["a", "b"] { try await store.add(SweepSubmission(name), [.init("x")], as: leader) }

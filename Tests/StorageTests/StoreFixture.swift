@@ -1,7 +1,9 @@
 import Foundation
-import Storage
 import SweepRecords
 import Synchronization
+import TestServers
+
+@testable import Storage
 
 /// A clock that tests turn by hand.
 final class TestClock: Sendable {
@@ -10,32 +12,96 @@ final class TestClock: Sendable {
   func advance(_ by: Double) { seconds.withLock { $0 += by } }
 }
 
-/// A kind of store that must pass the conformance suite. PostgreSQL joins as another case.
+/// A kind of store that must pass the conformance suite.
 enum StoreKind: String, CaseIterable, Sendable {
-  case sqlite
+  case sqlite, postgresql
 }
 
-/// A fresh store in a folder of its own, which goes with the fixture.
+/// A fresh store: in a folder of its own, which goes with the fixture, or a database of its own on the tests' server.
 final class StoreFixture: Sendable {
   let kind: StoreKind
   let clock = TestClock()
   let folder: URL
   var path: String { folder.appending(path: "steerscope.db").path }
+  /// The connection URI.
+  let uri: String
 
-  init(_ kind: StoreKind = .sqlite) throws {
+  convenience init() throws { try self.init(.sqlite, uri: "") }
+
+  convenience init(_ kind: StoreKind) async throws {
+    try self.init(kind, uri: kind == .postgresql ? await MigratedDatabase.fresh() : "")
+  }
+
+  private init(_ kind: StoreKind, uri: String) throws {
     self.kind = kind
+    self.uri = uri
     folder = FileManager.default.temporaryDirectory.appending(path: "steerscope-storage-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
   }
 
-  deinit { try? FileManager.default.removeItem(at: folder) }
+  deinit {
+    try? FileManager.default.removeItem(at: folder)
+    if kind == .postgresql { MigratedDatabase.giveBack(uri) }
+  }
 
   /// Opens the store; again after that, another connection to the same one.
   func open() throws -> any ResultStore {
     // The store keeps the fixture, and so its folder, by its clock.
     switch kind {
     case .sqlite: try SQLiteStore(path: path, clock: { [self] in clock.now })
+    case .postgresql:
+      try PostgreSQLStore(uri: uri, settings: PostgreSQLSettings(clock: .told { [self] in clock.now }))
     }
+  }
+
+  /// The SQL of a column of times as seconds since 1970.
+  func seconds(_ column: String) -> String {
+    kind == .postgresql ? "extract(epoch FROM \(column))::float8" : column
+  }
+}
+
+/// Databases with the schema: copied from one that was migrated once, or emptied after another test.
+actor MigratedDatabase {
+  private static let shared = MigratedDatabase()
+  private static let free = Mutex<[String]>([])
+  private var template: Task<TestDatabase, any Error>?
+  private var number = 0
+
+  /// The URI of one that is as after the migration.
+  static func fresh() async throws -> String {
+    guard let used = free.withLock({ $0.popLast() }) else { return try await shared.copy() }
+    let session = PostgreSQLSession(try PostgreSQLAddress(parsing: used), PostgreSQLSettings()) { _ in }
+    try await session.perform { db in try db.execute(empty) }
+    return used
+  }
+
+  /// For tests to come; no store has it open any more.
+  static func giveBack(_ uri: String) { free.withLock { $0.append(uri) } }
+
+  /// The rest goes with these. (TRUNCATE makes new files, which takes far longer.)
+  private static let empty = """
+    DELETE FROM sweep; DELETE FROM task; DELETE FROM task_group; DELETE FROM worker; DELETE FROM artifact;
+    UPDATE leader SET holder = '', token = 0, lease_until = 'epoch';
+    SELECT setval(pg_get_serial_sequence(name, key), 1, false)
+    FROM (VALUES ('sweep', 'number'), ('task', 'id'), ('task_group', 'id'), ('task_attempt', 'token')) AS s (name, key);
+    """
+
+  private func copy() async throws -> String {
+    let task =
+      template
+      ?? Task {
+        let database = try await TestDatabase()
+        try await database.migrate()
+        return database
+      }
+    template = task
+    let original = try await task.value
+    number += 1
+    let name = "\(original.name)_\(number)"
+    let address = try PostgreSQLAddress(parsing: original.server.uri(database: "postgres"))
+    let session = PostgreSQLSession(address, PostgreSQLSettings()) { _ in }
+    try await session.perform { try $0.execute("CREATE DATABASE \(name) TEMPLATE \(original.name)") }
+    return original.server.uri(database: name)
   }
 }
 

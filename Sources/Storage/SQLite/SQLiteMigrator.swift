@@ -6,7 +6,6 @@ internal import SweepRecords
 struct SQLiteMigrator {
   var path: String
   var now: Double
-  /// File names and texts in order; the first is number 1.
   var migrations = Schemas.sqliteMigrations
 
   /// `STSC`: what the file's header says it is for.
@@ -34,13 +33,21 @@ struct SQLiteMigrator {
         PRAGMA application_id = \(Self.application);
         """)
       // Whoever had the lock before may have done it.
-      for (number, migration) in try pending(&db) {
+      for migration in try pending(&db) {
         try db.execute(migration.sql)
         try db.run(
-          "INSERT INTO schema_migration (number, name, checksum, applied_at) VALUES (?, ?, ?, ?)", SQLValue(number),
-          SQLValue(migration.file), SQLValue(Digest(of: migration.sql).hex), SQLValue(now))
+          "INSERT INTO schema_migration (number, name, checksum, applied_at) VALUES (?, ?, ?, ?)",
+          SQLValue(migration.number),
+          SQLValue(migration.file), SQLValue(migration.checksum), SQLValue(now))
       }
     }
+  }
+
+  /// The last migration of a file; 0 where it has had none.
+  static func version(of path: String) throws -> Int {
+    var db = try SQLiteConnection(path: path, access: .read, busyTimeout: 1000)
+    guard try db.exists("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migration'") else { return 0 }
+    return try db.first("SELECT max(number) FROM schema_migration") { $0.integer(0) } ?? 0
   }
 
   /// Throws for a database of something else, before anything is written to it.
@@ -70,29 +77,11 @@ struct SQLiteMigrator {
   }
 
   /// The migrations that the file lacks. Throws when it has others than we know.
-  private func pending(_ db: inout SQLiteConnection) throws -> [(number: Int, migration: (file: String, sql: String))] {
-    guard try db.exists("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migration'") else { return numbered }
+  private func pending(_ db: inout SQLiteConnection) throws -> [Schemas.Migration] {
+    guard try db.exists("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migration'") else { return migrations }
     let applied = try db.rows("SELECT number, name, checksum FROM schema_migration ORDER BY number") {
-      (number: $0.integer(0), name: $0.text(1), checksum: $0.text(2))
+      AppliedMigration(number: $0.integer(0), name: $0.text(1), checksum: $0.text(2))
     }
-    for (number, name, checksum) in applied {
-      guard let known = numbered.first(where: { $0.number == number }) else {
-        throw InputError(
-          path, expected: "a schema of version \(migrations.count) or older", found: "version \(number) (\(name))",
-          remedy: "use the newer steerscope that wrote it")
-      }
-      guard Digest(of: known.migration.sql).hex == checksum else {
-        throw InputError(
-          path, expected: "migration \(number) as in this program (\(known.migration.file))",
-          found: "one of the same number but another content",
-          remedy: "use the steerscope that made it, or another file")
-      }
-    }
-    let numbers = Set(applied.map(\.number))
-    return numbered.filter { !numbers.contains($0.number) }
-  }
-
-  private var numbered: [(number: Int, migration: (file: String, sql: String))] {
-    migrations.enumerated().map { ($0.offset + 1, $0.element) }
+    return try AppliedMigration.pending(of: migrations, after: applied, in: path)
   }
 }

@@ -7,7 +7,7 @@ actor SQLiteReader {
   private let path: String
   /// Opened by the first query.
   private var connection: SQLiteConnection?
-  private nonisolated let executor = SQLiteExecutor()
+  private nonisolated let executor = BlockingExecutor(label: "steerscope.sqlite")
   nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
   init(path: String) { self.path = path }

@@ -14,7 +14,7 @@ enum SQLValue: ExpressibleByIntegerLiteral, ExpressibleByStringLiteral, Expressi
   init(nilLiteral: ()) { self = .null }
   init(_ value: Int?) { self = value.map { .integer(Int64($0)) } ?? .null }
   init(_ value: Int64) { self = .integer(value) }
-  init(_ value: Double) { self = .real(value) }
+  init(_ value: Double?) { self = value.map { .real($0) } ?? .null }
   init(_ value: String?) { self = value.map { .text($0) } ?? .null }
   init(_ value: Bool) { self = .integer(value ? 1 : 0) }
   init(_ cell: Cell) {

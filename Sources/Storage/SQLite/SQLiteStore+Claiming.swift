@@ -14,6 +14,32 @@ extension SQLiteStore {
     }
   }
 
+  package func claimMisses(_ tasks: [TaskID], worker: WorkerID) throws -> [TaskID: ClaimMiss] {
+    try reading { db, now in
+      let numerics =
+        try db.first("SELECT numerics_version FROM worker WHERE id = ?", SQLValue(worker.text)) { $0.integer(0) } ?? 0
+      var misses: [TaskID: ClaimMiss] = [:]
+      for task in tasks {
+        let facts = try db.first(
+          """
+          SELECT t.state, t.not_before > ?,
+            (SELECT count(*) FROM sweep_task st JOIN sweep s ON s.number = st.sweep
+             WHERE st.task = t.id AND s.state = 'active'),
+            (SELECT count(*) FROM sweep_task st JOIN sweep s ON s.number = st.sweep
+             WHERE st.task = t.id AND s.state = 'active' AND s.numerics_version = ?)
+          FROM task t WHERE t.id = ?
+          """, SQLValue(now), SQLValue(numerics), SQLValue(task.number)
+        ) { row in
+          ClaimMiss(
+            state: try row.value(0), isDue: row.isNull(1) || row.integer(1) == 0, activeSweeps: row.integer(2),
+            ofNumerics: row.integer(3))
+        }
+        misses[task] = facts ?? .missing
+      }
+      return misses
+    }
+  }
+
   static func missing(_ worker: WorkerID) -> StoreError {
     StoreError(.missing, "worker \(worker) is not registered, or has signed off")
   }

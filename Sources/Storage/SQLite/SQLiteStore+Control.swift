@@ -90,8 +90,8 @@ extension SQLiteStore {
     _ state: SweepState, _ number: Int, endedAt: Double?, _ db: inout SQLiteConnection
   ) throws -> SweepState {
     try db.run(
-      "UPDATE sweep SET state = ?, ended_at = ? WHERE number = ?", SQLValue(state.rawValue),
-      endedAt.map { .real($0) } ?? .null, SQLValue(number))
+      "UPDATE sweep SET state = ?, ended_at = ?, problem = CASE WHEN ? IS NULL THEN problem END WHERE number = ?",
+      SQLValue(state.rawValue), SQLValue(endedAt), SQLValue(endedAt), SQLValue(number))
     return state
   }
 

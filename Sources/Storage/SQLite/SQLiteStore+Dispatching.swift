@@ -11,14 +11,18 @@ extension SQLiteStore {
       ) { row in
         ActiveSweep(number: row.integer(0), id: SweepID(row.text(1)), priority: try row.value(2))
       }
-      var inFlight = try Self.inFlight(&db)
+      let byNumber = Dictionary(uniqueKeysWithValues: sweeps.map { ($0.number, $0) })
+      var share = WindowShare(inFlight: try Self.inFlight(&db))
       var occupied = 0
       for priority in SweepPriority.allCases {
         occupied += try Self.queued(priority, only, &db)
         let room = min(policy.window - occupied, policy.limit - dispatched.count)
-        let competing = sweeps.filter { $0.priority == priority }
-        let chosen = try Self.share(room, among: competing, inFlight: &inFlight, now: now, &db)
-        for (task, sweep) in chosen { dispatched.append(try Self.queue(task, for: sweep, now: now, &db)) }
+        let waiting = try Self.waiting(room, of: sweeps.filter { $0.priority == priority }, now: now, &db)
+        let chosen = share.fill(room, from: waiting)
+        for (task, number) in chosen {
+          guard let sweep = byNumber[number] else { continue }
+          dispatched.append(try Self.queue(task, for: sweep, now: now, &db))
+        }
         occupied += chosen.count
       }
       return dispatched
@@ -83,13 +87,12 @@ extension SQLiteStore {
     return counts
   }
 
-  /// Shares room among sweeps: each place goes to the one with the fewest tasks in flight, the older one where equal.
-  private static func share(
-    _ room: Int, among sweeps: [ActiveSweep], inFlight: inout [Int: Int], now: Double, _ db: inout SQLiteConnection
-  ) throws -> [(task: Int, sweep: ActiveSweep)] {
+  /// The due tasks that sweeps have ready, as many of each as there may be room for.
+  private static func waiting(
+    _ room: Int, of sweeps: [ActiveSweep], now: Double, _ db: inout SQLiteConnection
+  ) throws -> [(sweep: Int, tasks: [Int])] {
     guard room > 0 else { return [] }
-    var waiting: [(sweep: ActiveSweep, tasks: ArraySlice<Int>)] = []
-    for sweep in sweeps {
+    return try sweeps.map { sweep in
       // CROSS JOIN keeps SQLite to this order: the ready ones, then whether the sweep wants them.
       let ready = try db.rows(
         """
@@ -98,24 +101,8 @@ extension SQLiteStore {
         ORDER BY t.id LIMIT ?
         """, SQLValue(now), SQLValue(sweep.number), SQLValue(room)
       ) { $0.integer(0) }
-      waiting.append((sweep, ready[...]))
+      return (sweep.number, ready)
     }
-    var chosen: [(task: Int, sweep: ActiveSweep)] = []
-    var taken: Set<Int> = []
-    while chosen.count < room {
-      let open = waiting.indices.filter { !waiting[$0].tasks.isEmpty }
-      guard
-        let next = open.min(by: {
-          inFlight[waiting[$0].sweep.number, default: 0] < inFlight[waiting[$1].sweep.number, default: 0]
-        })
-      else { break }
-      let task = waiting[next].tasks.removeFirst()
-      // Two sweeps may want the same task: once is enough.
-      guard taken.insert(task).inserted else { continue }
-      chosen.append((task, waiting[next].sweep))
-      inFlight[waiting[next].sweep.number, default: 0] += 1
-    }
-    return chosen
   }
 
   /// Moves a task to a sweep's queue.

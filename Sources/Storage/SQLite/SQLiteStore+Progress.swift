@@ -99,15 +99,16 @@ extension SQLiteStore {
     }
   }
 
-  package func workers() throws -> [WorkerStatus] {
-    try reading { db, _ in
+  package func workers(seenWithin seconds: Double?) throws -> [WorkerStatus] {
+    try reading { db, now in
       let workers = try db.rows(
         """
         SELECT w.id, w.host, w.process, w.version, w.numerics_version, w.cpu, w.threads, w.condition, w.reason,
           w.started_at, w.seen_at, w.stopped_at,
           (SELECT count(*) FROM task_attempt a WHERE a.worker = w.id AND a.outcome = 'done')
-        FROM worker w ORDER BY w.seen_at DESC, w.id
-        """
+        FROM worker w WHERE w.seen_at > ? AND (? OR w.stopped_at IS NULL)
+        ORDER BY w.seen_at DESC, w.id
+        """, SQLValue(now - (seconds ?? .infinity)), SQLValue(seconds == nil)
       ) { try Self.worker($0) }
       return try workers.map { worker in
         var worker = worker
@@ -151,6 +152,26 @@ extension SQLiteStore {
       return StoreCounts(
         sweeps: Dictionary(uniqueKeysWithValues: sweeps), tasks: Dictionary(uniqueKeysWithValues: tasks),
         artifacts: artifacts?.0 ?? 0, artifactBytes: artifacts?.1 ?? 0, databaseBytes: pages * pageSize)
+    }
+  }
+
+  /// The schema and its tables.
+  func databaseStatus() throws -> DatabaseStatus {
+    try reading { db, _ in
+      let names = try db.rows(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name"
+      ) { $0.text(0) }
+      let tables = try names.map { name in
+        DatabaseStatus.Table(
+          name: name, rows: try db.first("SELECT count(*) FROM \"\(name)\"") { $0.integer(0) }, isEstimate: false,
+          bytes: nil)
+      }
+      let pages = try db.first("PRAGMA page_count") { $0.integer(0) } ?? 0
+      let pageSize = try db.first("PRAGMA page_size") { $0.integer(0) } ?? 0
+      return DatabaseStatus(
+        database: path, engine: "SQLite \(try db.first("SELECT sqlite_version()") { $0.text(0) } ?? "")",
+        version: try db.first("SELECT max(number) FROM schema_migration") { $0.integer(0) } ?? 0, pending: [],
+        bytes: pages * pageSize, tables: tables, roles: [])
     }
   }
 }

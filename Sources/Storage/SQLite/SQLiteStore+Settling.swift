@@ -33,6 +33,16 @@ extension SQLiteStore {
     return states.contains(.parked) ? .doneWithParked : nil
   }
 
+  package func note(problem: String?, of sweep: SweepID, as leader: LeaderToken) throws {
+    try writing { db, _ in
+      try Self.require(leader, &db)
+      let number = try Self.number(of: sweep, &db)
+      try db.run(
+        "UPDATE sweep SET problem = ? WHERE number = ? AND problem IS NOT ?", SQLValue(problem), SQLValue(number),
+        SQLValue(problem))
+    }
+  }
+
   package func recomputeCounters(as leader: LeaderToken) throws -> [CounterCorrection] {
     try writing { db, _ in
       try Self.require(leader, &db)

@@ -3,7 +3,8 @@ package import SweepRecords
 
 extension SQLiteStore {
   static let summarySQL = """
-    SELECT id, digest, name, state, priority, numerics_version, plan_cursor, is_planned, submitted_at, ended_at
+    SELECT id, digest, name, state, priority, numerics_version, plan_cursor, is_planned, submitted_at, ended_at,
+      problem
     FROM sweep
     """
 
@@ -12,7 +13,7 @@ extension SQLiteStore {
       id: SweepID(row.text(0)), digest: try row.digest(1), name: row.text(2), state: try row.value(3),
       priority: try row.value(4), numericsVersion: row.integer(5), cursor: row.integer(6),
       isPlanned: row.integer(7) != 0,
-      submittedAt: row.real(8), endedAt: row.optionalReal(9))
+      submittedAt: row.real(8), endedAt: row.optionalReal(9), problem: row.optionalText(10))
   }
 
   package func sweeps(in state: SweepState?) throws -> [SweepSummary] {

@@ -15,7 +15,7 @@ package actor SQLiteStore: ResultStore {
   /// The columns of result tables, looked up once.
   var resultColumns: [ResultTable: Set<String>] = [:]
 
-  private nonisolated let executor = SQLiteExecutor()
+  private nonisolated let executor = BlockingExecutor(label: "steerscope.sqlite")
   private nonisolated let reader: SQLiteReader
   package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 

@@ -173,6 +173,8 @@ package struct SweepSummary: Sendable, Equatable {
   package var submittedAt: Double
   /// When it last ended (`done`, `done_with_parked`, `cancelled`); nil while it has not.
   package var endedAt: Double?
+  /// Why it can't go on, in words; nil when all is well.
+  package var problem: String?
 }
 
 /// What was submitted, for planning, reports and exports.

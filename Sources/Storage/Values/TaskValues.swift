@@ -125,6 +125,41 @@ package struct ClaimedTask: Sendable, Equatable {
   package var sweeps: [SweepID]
 }
 
+/// Why a task could not be claimed.
+package enum ClaimMiss: String, Sendable, CaseIterable {
+  /// Some worker has it.
+  case running
+  /// It is done, parked or cancelled.
+  case ended
+  /// It failed not long ago, and is not due yet.
+  case notDue = "not_due"
+  /// It waits for others.
+  case blocked
+  /// No sweep that wants it is active: paused, or cancelled.
+  case inactive
+  /// The sweeps that want it were planned for another numerics version.
+  case otherNumerics = "other_numerics"
+  /// There is no such task.
+  case missing
+  /// It could be claimed now.
+  case free
+
+  /// - Parameters:
+  ///   - isDue: whether its back-off is over.
+  ///   - activeSweeps: how many active sweeps want it.
+  ///   - ofNumerics: how many of them are of the worker's numerics version.
+  init(state: TaskState, isDue: Bool, activeSweeps: Int, ofNumerics: Int) {
+    self =
+      switch state {
+      case .running: .running
+      case .done, .parked, .cancelled: .ended
+      case .blocked: .blocked
+      case .ready, .queued:
+        activeSweeps == 0 ? .inactive : ofNumerics == 0 ? .otherNumerics : isDue ? .free : .notDue
+      }
+  }
+}
+
 /// A task that was computed, and what came out.
 package struct FinishedTask: Sendable {
   package var lease: TaskLease
