@@ -63,9 +63,16 @@ extension QueueUnderTest {
     return Instance(
       queue: queue, disconnect: { proxy.cut() },
       purge: {
-        for priority in ["high", "normal", "low"] {
-          try await under.broker.control(["purge_queue", "\(settings.queuePrefix).\(priority)"])
-        }
+        let names = ["high", "normal", "low"].map { "<<\"\(settings.queuePrefix).\($0)\">>" }.joined(separator: ", ")
+        try await under.broker.control([
+          "eval",
+          """
+          [begin
+             {ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, Name)),
+             {ok, _} = rabbit_amqqueue:purge(Q)
+           end || Name <- [\(names)]].
+          """,
+        ])
       },
       deadLetterCount: {
         // Dead letters are on their way for a moment.

@@ -10,7 +10,7 @@ private func message(_ number: Int, _ priority: SweepPriority = .normal) -> Outg
 }
 
 /// What goes wrong with a real broker.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(4)))
 struct RabbitMQTests {
   @Test func goesOnAfterTheBrokerClosedAllConnections() async throws {
     let broker = try await TestServers.rabbitMQ()
