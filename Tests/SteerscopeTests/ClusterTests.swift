@@ -1,6 +1,6 @@
 import Foundation
-import Testing
 import TestServers
+import Testing
 
 /// Coordinators and workers as processes, on real servers.
 @Suite(.timeLimit(.minutes(5)))
@@ -76,7 +76,8 @@ struct ClusterTests {
     for process in processes { process.waitUntilExit() }
   }
 
-  private static let curve = "SELECT behaviour, layer, variant, sae, method, sparsity, convention, norm, coefficient,"
+  private static let curve =
+    "SELECT behaviour, layer, variant, sae, method, sparsity, convention, norm, coefficient,"
     + " propensity FROM steering_curve ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9"
 
   // MARK: Sweeps
@@ -137,7 +138,8 @@ struct ClusterTests {
       tasks += 1
     }
     #expect(lines.count > 2)
-    let secret = try #require(URL(string: cluster.environment["STEERSCOPE_DATABASE"] ?? "")?.password(percentEncoded: false))
+    let secret = try #require(
+      URL(string: cluster.environment["STEERSCOPE_DATABASE"] ?? "")?.password(percentEncoded: false))
     for name in ["coordinator.err", "a.err", "b.err"] { #expect(try !cluster.program.text(name).contains(secret)) }
   }
 
@@ -170,7 +172,8 @@ struct ClusterTests {
       // Told to stop in the midst of one: with no time to finish it gives it back, and ends well.
       #expect(
         try await cluster.waits(
-          until: "SELECT count(*) FROM task_attempt a JOIN worker w ON w.id = a.worker WHERE a.outcome IS NULL AND w.process = \(stopped.processIdentifier)",
+          until:
+            "SELECT count(*) FROM task_attempt a JOIN worker w ON w.id = a.worker WHERE a.outcome IS NULL AND w.process = \(stopped.processIdentifier)",
           is: { $0 > 0 }))
       kill(stopped.processIdentifier, SIGTERM)
       stopped.waitUntilExit()
@@ -242,7 +245,8 @@ struct ClusterTests {
       defer { end(processes) }
       #expect(
         try await cluster.waits(
-          until: "SELECT count(*) FROM task_attempt WHERE error LIKE 'used % MiB of memory on %, where 4 MiB are allowed%'",
+          until:
+            "SELECT count(*) FROM task_attempt WHERE error LIKE 'used % MiB of memory on %, where 4 MiB are allowed%'",
           is: { $0 > 0 }))
       #expect(try await cluster.program.waits(for: "starts anew", in: "worker.err"))
       #expect(try await cluster.waits(until: "SELECT count(DISTINCT id) FROM worker", is: { $0 > 1 }))
@@ -267,7 +271,8 @@ struct ClusterTests {
           [command, "--metrics-port", "0"], environment: environment, name: command)
         defer { end([process]) }
         #expect(try await program.waits(for: "waits for the database", in: "\(command).err"))
-        let line = try #require(try program.text("\(command).err").split(separator: "\n").first { $0.contains("serves") })
+        let line = try #require(
+          try program.text("\(command).err").split(separator: "\n").first { $0.contains("serves") })
         let port = try #require(line.split(separator: "address=127.0.0.1:").last?.split(separator: " ").first)
         let probe = try program("probe", "--port", String(port))
         #expect(probe.status == 1 && probe.result.contains("waits for the database"), "\(probe.result)\(probe.words)")
@@ -329,7 +334,8 @@ struct ClusterTests {
       defer { end([worker]) }
       #expect(try await cluster.program.waits(for: "a worker started", in: "worker.err"))
       // No password is in the arguments or the environment of the process.
-      let secret = try #require(URL(string: cluster.environment["STEERSCOPE_DATABASE"] ?? "")?.password(percentEncoded: false))
+      let secret = try #require(
+        URL(string: cluster.environment["STEERSCOPE_DATABASE"] ?? "")?.password(percentEncoded: false))
       for file in ["cmdline", "environ"] {
         let text = FileManager.default.contents(atPath: "/proc/\(worker.processIdentifier)/\(file)") ?? Data()
         #expect(!text.isEmpty && !String(decoding: text, as: UTF8.self).contains(secret))

@@ -220,7 +220,8 @@ import Testing
     try await Program.inFolder { program in
       let database = "postgresql://me:s3cretword@127.0.0.1:1/db"
       for command in ["coordinator", "worker"] {
-        let lite = try program(command, environment: ["STEERSCOPE_DATABASE": "sqlite:x.db", "STEERSCOPE_BROKER": "amqp://h"])
+        let lite = try program(
+          command, environment: ["STEERSCOPE_DATABASE": "sqlite:x.db", "STEERSCOPE_BROKER": "amqp://h"])
         #expect(lite.refused(naming: "found a SQLite file"), "\(lite.words)")
         let alone = try program(command, environment: ["STEERSCOPE_DATABASE": database])
         #expect(alone.refused(naming: "STEERSCOPE_BROKER"), "\(alone.words)")
@@ -232,7 +233,8 @@ import Testing
         }
       }
       try program.write("\n", to: "empty")
-      let empty = try program("worker", environment: ["STEERSCOPE_BROKER_FILE": "empty", "STEERSCOPE_DATABASE": database])
+      let empty = try program(
+        "worker", environment: ["STEERSCOPE_BROKER_FILE": "empty", "STEERSCOPE_DATABASE": database])
       #expect(empty.refused(naming: "STEERSCOPE_BROKER_FILE"), "\(empty.words)")
       #expect(try program.names == ["empty"])
     }
@@ -242,7 +244,10 @@ import Testing
     try await Program.inFolder { program in
       let help = try program("--help")
       #expect(help.status == 0 && help.words.isEmpty)
-      for command in ["run", "plan", "status", "watch", "retry", "delete", "report", "query", "export", "extract", "submit", "coordinator", "worker", "doctor"] {
+      for command in [
+        "run", "plan", "status", "watch", "retry", "delete", "report", "query", "export", "extract", "submit",
+        "coordinator", "worker", "doctor",
+      ] {
         #expect(help.result.contains("  \(command) "))
         #expect(try program(command, "--help").status == 0)
       }

@@ -18,7 +18,8 @@ import Testing
     var ids: [String: TaskID] = [:]
     for name in names { ids[name] = try await store.task(name)?.id }
     func reasons(_ worker: String) async throws -> [ClaimMiss?] {
-      let misses = try await store.claimMisses(names.compactMap { ids[$0] } + [TaskID(987_654)], worker: WorkerID(worker))
+      let misses = try await store.claimMisses(
+        names.compactMap { ids[$0] } + [TaskID(987_654)], worker: WorkerID(worker))
       #expect(misses[TaskID(987_654)] == .missing && misses.count == 6)
       return names.map { ids[$0].flatMap { misses[$0] } }
     }
