@@ -27,7 +27,7 @@ import Testing
       "PREPARE a AS SELECT 1", "EXECUTE a", "DISCARD ALL", "SHOW data_directory", "CHECKPOINT", "LOAD 'plpgsql'",
       "SELECT $1", "SELECT 1 FROM nothing", "SELECT 1/0", "SELECT 'a'::int", "COMMIT", "SELECT 1; COMMIT; DROP TABLE sweep",
       "WITH a AS (INSERT INTO sweep_task VALUES (1, 1) RETURNING 1) SELECT * FROM a", "SELECT pg_advisory_lock(1)",
-      "SELECT repeat('x', 300000000)", "SELECT 1 WHERE true) SELECT (2", "CLOSE answer", "FETCH ALL FROM answer",
+      "SELECT repeat('x', 140000000)", "SELECT 1 WHERE true) SELECT (2", "CLOSE answer", "FETCH ALL FROM answer",
     ]
     for sql in refused {
       await #expect(throws: InputError.self, "\(sql)") { try await store.query(sql, limits: QueryLimits(seconds: 20)) }

@@ -46,13 +46,16 @@ package final class PostgreSQLConnection {
 
   // MARK: How it is
 
-  /// Whether the server was still there when last looked.
+  /// Whether it was not found broken so far.
   var isAlive: Bool { PQstatus(handle) == CONNECTION_OK }
   /// Whether no transaction is open and nothing is under way.
   var isIdle: Bool { PQtransactionStatus(handle) == PQTRANS_IDLE }
 
-  /// Looks whether the server has hung up meanwhile.
-  func refresh() { if PQconsumeInput(handle) == 0 || PQsocket(handle) < 0 { return } }
+  /// Whether the server has said something unasked: as a rule that it hangs up. No round trip.
+  var hasNews: Bool {
+    var request = pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0)
+    return poll(&request, 1, 0) != 0
+  }
 
   // MARK: Statements
 

@@ -46,8 +46,7 @@ actor PostgreSQLSession {
   private func opened() throws -> PostgreSQLConnection {
     if let connection {
       // A server that has restarted since the last call is noticed here, where it costs nothing.
-      connection.refresh()
-      if connection.isAlive && connection.isIdle { return connection }
+      if connection.isAlive, connection.isIdle, !connection.hasNews { return connection }
       self.connection = nil
     }
     let made = try PostgreSQLConnection(address, settings)
