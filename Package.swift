@@ -138,7 +138,7 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Tests/Chaos", swiftSettings: common),
     // Spawns the program, which the dependency has built beside the tests.
-    tests("Steerscope", ["steerscope", "TensorFiles"]),
+    tests("Steerscope", ["steerscope", "TensorFiles", "TestServers"]),
     tests("Storage", ["CPostgreSQL", "Diagnostics", "Schemas", "Storage", "SweepRecords", "TestServers"]),
     tests("SweepPlanning", ["Diagnostics", "SweepPlanning", "SweepRecords"]),
     tests("Telemetry", ["Diagnostics", "Telemetry"]),

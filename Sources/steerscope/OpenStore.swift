@@ -17,7 +17,8 @@ enum OpenStore {
     case .postgresql:
       throw InputError(
         "STEERSCOPE_DATABASE", expected: "sqlite:PATH for `run`, which works on this machine alone",
-        found: "a PostgreSQL server", remedy: "hand the sweep to the cluster with `steerscope submit`, or set sqlite:PATH")
+        found: "a PostgreSQL server",
+        remedy: "hand the sweep to the cluster with `steerscope submit`, or set sqlite:PATH")
     }
   }
 

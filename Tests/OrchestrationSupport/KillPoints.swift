@@ -80,7 +80,8 @@ package struct KillPoint: Sendable, CustomStringConvertible {
     return Outcome(
       died: died, state: state, difference: try await world.difference(),
       computedTwice: computed.values.reduce(0) { $0 + $1 - 1 },
-      attempts: try await world.rows("SELECT outcome, count(*) AS n FROM task_attempt GROUP BY outcome ORDER BY outcome"))
+      attempts: try await world.rows(
+        "SELECT outcome, count(*) AS n FROM task_attempt GROUP BY outcome ORDER BY outcome"))
   }
 }
 

@@ -189,7 +189,8 @@ package final class SweepWorld: Sendable {
   /// How often each task was finished, by key.
   package func finishedAttempts() async throws -> [String] {
     try await rows(
-      "SELECT t.key, (SELECT count(*) FROM task_attempt a WHERE a.task = t.id AND a.outcome = 'done') AS done FROM task t")
+      "SELECT t.key, (SELECT count(*) FROM task_attempt a WHERE a.task = t.id AND a.outcome = 'done') AS done FROM task t"
+    )
   }
 
   /// What an undisturbed run of the standard sweep leaves.

@@ -13,7 +13,9 @@ import Testing
     let path = FileManager.default.temporaryDirectory.appending(path: "steerscope-\(UUID().uuidString)").path
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
-    func folder(_ capacity: Int = 1 << 20) throws -> ArtifactFolder { try ArtifactFolder(path: path, capacity: capacity) }
+    func folder(_ capacity: Int = 1 << 20) throws -> ArtifactFolder {
+      try ArtifactFolder(path: path, capacity: capacity)
+    }
 
     func file(_ digest: Digest) -> String { "\(path)/\(digest.hex.prefix(2))/\(digest.hex.dropFirst(2))" }
 

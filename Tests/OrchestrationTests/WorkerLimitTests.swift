@@ -40,7 +40,8 @@ struct WorkerLimitTests {
     }
     let overruns = Collected<Worker.Event>()
     let (world, sweep, coordinator, worker) = try await prepare(
-      endless, events: { if case .overran = $0 { overruns.add($0) } }) { $0.taskSeconds = 0.02 }
+      endless, events: { if case .overran = $0 { overruns.add($0) } }
+    ) { $0.taskSeconds = 0.02 }
     try await worker.step(waiting: true)
     #expect(await worker.tally.retried == 1)
     while await worker.tally.parked == 0 {
@@ -87,7 +88,8 @@ struct WorkerLimitTests {
     }
     let end = try await worker.run()
     #expect(end == .mustRestart(reason: "a task would not stop"))
-    #expect(try await world.rows("SELECT outcome, error FROM task_attempt") == ["failed|took longer than 0.01 s on here"])
+    #expect(
+      try await world.rows("SELECT outcome, error FROM task_attempt") == ["failed|took longer than 0.01 s on here"])
     gate.open()
   }
 

@@ -134,13 +134,13 @@ struct WorkerLogTests {
     var batch = BatchSize()
     var seen: [Int] = [batch.prefetch]
     for _ in 0..<40 {
-      batch.took(0.0001)
+      batch.took(0.0001, .score)
       if batch.prefetch != seen.last { seen.append(batch.prefetch) }
       #expect(batch.prefetch >= batch.size)
     }
     #expect(seen == [1, 8, 32, 128])
     // One long task, and no more than one is held.
-    batch.took(30)
+    batch.took(30, .score)
     #expect(batch.prefetch == 1)
   }
 }

@@ -6,7 +6,7 @@ import Testing
 /// Why tasks can't be claimed.
 @Suite struct ResultStoreConformanceMissTests {
   @Test(arguments: StoreKind.allCases) func `each reason has its name`(_ kind: StoreKind) async throws {
-    let fixture = try StoreFixture(kind)
+    let fixture = try await StoreFixture(kind)
     let store = try fixture.open()
     let leader = try await store.lead()
     for name in ["one", "two"] { try await store.register(WorkerRegistration(name)) }
@@ -18,7 +18,8 @@ import Testing
     var ids: [String: TaskID] = [:]
     for name in names { ids[name] = try await store.task(name)?.id }
     func reasons(_ worker: String) async throws -> [ClaimMiss?] {
-      let misses = try await store.claimMisses(names.compactMap { ids[$0] } + [TaskID(987_654)], worker: WorkerID(worker))
+      let misses = try await store.claimMisses(
+        names.compactMap { ids[$0] } + [TaskID(987_654)], worker: WorkerID(worker))
       #expect(misses[TaskID(987_654)] == .missing && misses.count == 6)
       return names.map { ids[$0].flatMap { misses[$0] } }
     }
