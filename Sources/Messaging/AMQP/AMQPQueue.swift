@@ -11,6 +11,8 @@ package final class AMQPQueue: TaskQueue {
     var publisher: Link<PublishingRole>?
     var consumers: [ObjectIdentifier: Link<ConsumingRole>] = [:]
     var isClosed = false
+    /// Why the last attempt to consume failed, if it did.
+    var failure: QueueError?
   }
 
   /// - Parameter observer: hears what happens, for metrics and logs; called from any thread, and must not wait.
@@ -119,6 +121,7 @@ package final class AMQPQueue: TaskQueue {
     } onCancel: {
       link.close()
     }
+    state.withLock { $0.failure = error }
     if let error {
       link.close()
       throw error
@@ -131,11 +134,10 @@ package final class AMQPQueue: TaskQueue {
   /// Whether the broker can be worked with: the worst of the connections that are in use.
   package var connectionState: AMQPState {
     let (isClosed, states) = state.withLock { state in
-      (
-        state.isClosed,
-        [state.publisher?.state].compactMap { $0 }
-          + state.consumers.values.filter { !$0.hasEnded }.map(\.state)
-      )
+      var states = state.consumers.values.filter { !$0.hasEnded }.map(\.state)
+      if let publisher = state.publisher { states.append(publisher.state) }
+      if let failure = state.failure { states.append(.lost(reason: failure.message)) }
+      return (state.isClosed, states)
     }
     if isClosed { return .closed }
     return states.max { $0.severity < $1.severity } ?? .idle

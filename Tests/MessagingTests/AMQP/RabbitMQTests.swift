@@ -131,7 +131,7 @@ struct RabbitMQTests {
     _ = await queue.publish([message(1)])
     let consumer = try await queue.consume(as: "a", prefetch: 2)
     #expect(try await consumer.next(upTo: 2, waiting: true).map(\.id) == ["1:1"])
-    #expect(await log.has { if case .deadLettered(.oversized, _) = $0 { true } else { false } })
+    #expect(await log.has { if case .deadLettered(.oversized) = $0 { true } else { false } })
     #expect(try await eventually { try await queue.deadLetterCount() == 1 })
     await queue.close()
   }
