@@ -134,9 +134,10 @@ let package = Package(
     .executableTarget(
       name: "cluster-benchmark",
       dependencies: [
-        "CPostgreSQL", "CRabbitMQ", "Messaging", "Orchestration", "Storage", "SweepRecords", "TestServers",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "CPostgreSQL", "CRabbitMQ", "CRabbitMQLogin", "Messaging", "Orchestration", "Storage", "SweepRecords",
+        "TestServers", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Benchmarks/Cluster", swiftSettings: common),
+    .systemLibrary(name: "CRabbitMQLogin", path: "Benchmarks/CRabbitMQLogin"),
     // The cluster while everything around it fails: `ops/chaos`.
     .executableTarget(
       name: "chaos",

@@ -1,5 +1,6 @@
 import CPostgreSQL
 import CRabbitMQ
+import CRabbitMQLogin
 import Foundation
 import Messaging
 
@@ -79,23 +80,25 @@ enum BareLibraries {
   /// A connection with one channel, used by one thread.
   private final class Channel {
     private let connection: OpaquePointer
-    private static let queue = strdup("bare")
+    /// Memory that outlives every call.
+    private let queue = strdup("bare")
 
     init(_ settings: AMQPSettings) throws {
       guard let connection = amqp_new_connection(), let socket = amqp_tcp_socket_new(connection),
         amqp_socket_open(socket, settings.host, Int32(settings.port)) == 0
       else { throw Failure(description: "no connection to RabbitMQ") }
       self.connection = connection
-      var properties = amqp_empty_table
-      let login = steerscope_amqp_login(
-        connection, settings.virtualHost, 0, 131_072, 0, &properties, settings.user, settings.password)
+      let login = steerscope_plain_login(connection, settings.virtualHost, settings.user, settings.password)
       guard login.reply_type == AMQP_RESPONSE_NORMAL else { throw Failure(description: "RabbitMQ refuses us") }
       amqp_channel_open(connection, 1)
     }
 
-    deinit { amqp_destroy_connection(connection) }
+    deinit {
+      amqp_destroy_connection(connection)
+      free(queue)
+    }
 
-    private var name: amqp_bytes_t { amqp_cstring_bytes(Self.queue) }
+    private var name: amqp_bytes_t { amqp_cstring_bytes(queue) }
 
     func declare() {
       let type = strdup("quorum")
@@ -137,7 +140,7 @@ enum BareLibraries {
     private func confirmation(after confirmed: Int) throws -> Int {
       var frame = amqp_frame_t()
       guard amqp_simple_wait_frame(connection, &frame) == 0, frame.frame_type == UInt8(AMQP_FRAME_METHOD),
-        frame.payload.method.id == UInt32(bitPattern: AMQP_BASIC_ACK_METHOD),
+        frame.payload.method.id == AMQP_BASIC_ACK_METHOD,
         let ack = frame.payload.method.decoded?.assumingMemoryBound(to: amqp_basic_ack_t.self).pointee
       else { throw Failure(description: "not confirmed") }
       amqp_maybe_release_buffers(connection)
