@@ -85,7 +85,7 @@ extension StopSignals {
     do {
       let result = try await task.value
       return count == 0 ? result : nil
-    } catch where count > 0 {
+    } catch  where count > 0 {
       return nil
     }
   }

@@ -47,7 +47,9 @@ enum Amounts {
       throw InputError(flag, expected: "bytes as in 512M or 8G", found: "\"\(text.prefix(40))\"")
     }
     let bytes = number * Double(1 << (shift ?? 0))
-    guard bytes < 1e18 else { throw InputError(flag, expected: "less than 10^18 bytes", found: "\"\(text.prefix(40))\"") }
+    guard bytes < 1e18 else {
+      throw InputError(flag, expected: "less than 10^18 bytes", found: "\"\(text.prefix(40))\"")
+    }
     return Int(bytes)
   }
 

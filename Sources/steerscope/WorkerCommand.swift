@@ -26,7 +26,9 @@ struct WorkerCommand: AsyncParsableCommand {
   @Option(parsing: .unconditional, help: "Seconds that a task may compute; 0 for no limit.")
   var taskSeconds = 3600.0
   @Option(
-    help: "Memory that the process may use while a task runs, as in 8G; 9 tenths of what there is unless said, 0 for no limit.")
+    help:
+      "Memory that the process may use while a task runs, as in 8G; 9 tenths of what there is unless said, 0 for no limit."
+  )
   var memoryLimit: String?
   @Option(help: "The folder that keeps artifacts between tasks; one of the user's cache unless said.")
   var cache: String?
