@@ -72,7 +72,7 @@ let package = Package(
       ]),
     library("Messaging", ["CRabbitMQ", "Diagnostics", "SweepRecords"]),
     .target(
-      name: "Schemas", path: "schemas", exclude: ["messages", "sweep.schema.json"],
+      name: "Schemas", path: "schemas", exclude: ["examples.sql", "messages", "sweep.schema.json"],
       resources: [
         .embedInCode("grants_postgresql.sql"),
         .embedInCode("migration_0001_initial_postgresql.sql"), .embedInCode("migration_0001_initial_sqlite.sql"),

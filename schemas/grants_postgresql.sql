@@ -15,6 +15,8 @@ BEGIN
     GRANT SELECT ON ALL TABLES IN SCHEMA steerscope TO steerscope_coordinator;
     -- Submitting.
     GRANT INSERT ON sweep, model, behaviour, artifact, artifact_chunk, sweep_artifact TO steerscope_coordinator;
+    -- To lock a row that is used again, so that it isn't collected meanwhile, takes the right to change some column.
+    GRANT UPDATE (created_at) ON artifact TO steerscope_coordinator;
     -- Planning.
     GRANT INSERT ON task, sweep_task, task_group, task_group_member TO steerscope_coordinator;
     -- Leading, dispatching, reaping, settling, control. What a task is never changes.
@@ -51,6 +53,8 @@ BEGIN
     -- Results: added, never changed.
     GRANT INSERT ON artifact, artifact_chunk, task_artifact, sae, steering_vector, activation_statistics,
       decomposition, decomposition_feature, evaluation, steerability_score, evaluation_question TO steerscope_worker;
+    -- To lock a row that is used again, as above.
+    GRANT UPDATE (created_at) ON artifact TO steerscope_worker;
   END IF;
 
   IF to_regrole('steerscope_reader') IS NOT NULL THEN
@@ -62,7 +66,7 @@ BEGIN
     GRANT SELECT ON sae, steering_vector, activation_statistics, decomposition, decomposition_feature, evaluation,
       steerability_score, evaluation_question TO steerscope_reader;
     GRANT SELECT ON steering_curve, steerability, faithfulness, bias_dominance, negative_projections, best_method,
-      sweep_progress, worker_activity, parked_task TO steerscope_reader;
+      sweep_progress, stage_time, worker_activity, parked_task TO steerscope_reader;
   END IF;
 END
 $grants$;

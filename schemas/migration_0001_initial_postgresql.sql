@@ -118,6 +118,10 @@ CREATE TABLE sweep_task (
   task bigint NOT NULL REFERENCES task (id) ON DELETE CASCADE,
   PRIMARY KEY (sweep, task)
 );
+-- A sweep's tasks are looked up by its number: plans that read all of them side by side only look cheap.
+ALTER TABLE sweep_task SET (parallel_workers = 0);
+-- Plans are made for sweeps of an ordinary size, of some hundreds of tasks, whatever the largest has.
+ALTER TABLE sweep_task ALTER COLUMN sweep SET (n_distinct = -0.002);
 COMMENT ON TABLE sweep_task IS 'Which sweeps want which tasks.';
 COMMENT ON COLUMN sweep_task.sweep IS 'the sweep';
 COMMENT ON COLUMN sweep_task.task IS 'the task';
@@ -155,7 +159,7 @@ COMMENT ON COLUMN task_attempt.outcome IS 'how; null while it runs';
 COMMENT ON COLUMN task_attempt.error IS 'what went wrong, or why it was given back';
 COMMENT ON COLUMN task_attempt.log IS 'what the task said while it ran';
 CREATE INDEX task_attempt_by_task ON task_attempt (task);
-CREATE INDEX task_attempt_by_worker ON task_attempt (worker, outcome);
+CREATE INDEX task_attempt_by_worker ON task_attempt (worker, outcome) INCLUDE (started_at, ended_at);
 
 CREATE TABLE worker (
   id text COLLATE "C" PRIMARY KEY,
@@ -544,9 +548,12 @@ COMMENT ON COLUMN evaluation.propensity_error IS 'its standard error';
 COMMENT ON COLUMN evaluation.probability IS 'mean probability of the matching answer against the other';
 COMMENT ON COLUMN evaluation.accuracy IS 'share of questions whose matching answer is the likelier one';
 COMMENT ON COLUMN evaluation.cross_entropy_change IS 'on neutral text, nats a token';
+-- A digest of what names a row: the names themselves would make the index larger than the table. No name has a \x1f.
 CREATE UNIQUE INDEX evaluation_once ON evaluation (
-  task, behaviour, layer, variant, sae, method, sparsity, convention, norm, unit, positions, score, coefficient)
-  NULLS NOT DISTINCT;
+  task, (md5(behaviour || E'\x1f' || layer::text || E'\x1f' || variant || E'\x1f' || coalesce(sae, '')
+    || E'\x1f' || coalesce(method, '') || E'\x1f' || coalesce(sparsity, '')
+    || E'\x1f' || coalesce(convention, '') || E'\x1f' || norm || E'\x1f' || unit || E'\x1f' || positions
+    || E'\x1f' || score || E'\x1f' || encode(float8send(coefficient + 0), 'hex'))::uuid));
 
 CREATE TABLE steerability_score (
   task bigint NOT NULL REFERENCES task (id) ON DELETE CASCADE,
@@ -590,7 +597,10 @@ COMMENT ON COLUMN steerability_score.spearman IS 'rank correlation of the mean c
 COMMENT ON COLUMN steerability_score.slope_letter_a IS 'the slope where the first letter matched';
 COMMENT ON COLUMN steerability_score.slope_letter_b IS 'the slope where the second letter matched';
 CREATE UNIQUE INDEX steerability_score_once ON steerability_score (
-  task, behaviour, layer, variant, sae, method, sparsity, convention, norm, unit, positions, score) NULLS NOT DISTINCT;
+  task, (md5(behaviour || E'\x1f' || layer::text || E'\x1f' || variant || E'\x1f' || coalesce(sae, '')
+    || E'\x1f' || coalesce(method, '') || E'\x1f' || coalesce(sparsity, '')
+    || E'\x1f' || coalesce(convention, '') || E'\x1f' || norm || E'\x1f' || unit || E'\x1f' || positions
+    || E'\x1f' || score)::uuid));
 
 CREATE TABLE evaluation_question (
   task bigint NOT NULL REFERENCES task (id) ON DELETE CASCADE,
@@ -622,17 +632,22 @@ COMMENT ON COLUMN evaluation_question.coefficient IS 'the coefficient';
 COMMENT ON COLUMN evaluation_question.propensity IS 'log P(matching answer) - log P(other answer)';
 COMMENT ON COLUMN evaluation_question.probability IS 'of the matching answer against the other';
 CREATE UNIQUE INDEX evaluation_question_once ON evaluation_question (
-  task, behaviour, layer, variant, sae, method, sparsity, convention, norm, question, coefficient) NULLS NOT DISTINCT;
+  task, (md5(behaviour || E'\x1f' || layer::text || E'\x1f' || variant || E'\x1f' || coalesce(sae, '')
+    || E'\x1f' || coalesce(method, '') || E'\x1f' || coalesce(sparsity, '')
+    || E'\x1f' || coalesce(convention, '') || E'\x1f' || norm || E'\x1f' || question::text
+    || E'\x1f' || encode(float8send(coefficient + 0), 'hex'))::uuid));
 
 -- Every view can be asked for one sweep, by name or by id, and then reads that sweep only: where a view computes
 -- windows or groups, name and id are part of them, so that the condition is applied to the tables.
+-- (`+ 0` hides the reference from the planner: it would take every sweep for one of average size, and one of ten million
+-- tasks among them would make it read whole tables for the small ones.)
 
 CREATE VIEW steering_curve AS
 SELECT s.name AS sweep, s.id AS sweep_id, e.behaviour, e.layer, e.variant, e.sae, e.method, e.sparsity, e.convention,
   e.norm, e.coefficient, e.propensity, e.propensity_error, e.n, e.probability, e.accuracy, e.cross_entropy_change,
   e.unit, e.positions, e.score
 FROM sweep s
-JOIN sweep_task st ON st.sweep = s.number
+JOIN sweep_task st ON st.sweep = s.number + 0
 JOIN evaluation e ON e.task = st.task;
 COMMENT ON VIEW steering_curve IS 'One row: a variant of a vector at a coefficient.';
 COMMENT ON COLUMN steering_curve.sweep IS 'the sweep''s name';
@@ -662,7 +677,7 @@ WITH scored AS (
     first_value(CASE WHEN r.variant = 'original' THEN r.slope END) OVER same AS original_slope,
     first_value(CASE WHEN r.variant = 'original' THEN r.slope_error END) OVER same AS original_slope_error
   FROM sweep s
-  JOIN sweep_task st ON st.sweep = s.number
+  JOIN sweep_task st ON st.sweep = s.number + 0
   JOIN steerability_score r ON r.task = st.task
   WINDOW same AS (
     PARTITION BY s.name, s.id, r.behaviour, r.layer, r.unit, r.positions, r.score
@@ -712,11 +727,14 @@ WITH piece AS (
   FROM steerability
   WHERE variant = 'reconstruction'
   UNION ALL
-  SELECT s.name, s.id, d.behaviour, d.layer, d.sae, d.method, d.sparsity, d.convention, 0, NULL, NULL, NULL,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.width, d.cosine, d.relative_error, d.norm_ratio, d.l0
+  SELECT s.name, s.id, d.behaviour, d.layer, d.sae, d.method, d.sparsity, CASE WHEN c.is_said = 1 THEN d.convention END,
+    0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.width, d.cosine, d.relative_error,
+    d.norm_ratio, d.l0
   FROM sweep s
-  JOIN sweep_task st ON st.sweep = s.number
+  JOIN sweep_task st ON st.sweep = s.number + 0
   JOIN decomposition d ON d.task = st.task
+  -- A score that says no convention is of any.
+  CROSS JOIN (SELECT 0 AS is_said UNION ALL SELECT 1) c
   WHERE d.configured = 1 AND d.coefficient = 1
 ),
 matched AS (
@@ -772,7 +790,7 @@ WITH encoded AS (
         d.task
     ) AS choice
   FROM sweep s
-  JOIN sweep_task st ON st.sweep = s.number
+  JOIN sweep_task st ON st.sweep = s.number + 0
   JOIN decomposition d ON d.task = st.task
   WHERE d.method = 'encode' AND d.configured = 1 AND d.coefficient = 1
 )
@@ -822,7 +840,7 @@ WITH configured AS (
     first_value(d.worst_spurious_cosine) OVER spurious AS worst_spurious_cosine,
     row_number() OVER signed AS choice
   FROM sweep s
-  JOIN sweep_task st ON st.sweep = s.number
+  JOIN sweep_task st ON st.sweep = s.number + 0
   JOIN decomposition d ON d.task = st.task
   WHERE d.configured = 1 AND d.coefficient = 1
   WINDOW vector AS (PARTITION BY s.name, s.id, d.behaviour, d.layer, d.sae),
@@ -916,7 +934,7 @@ SELECT s.name AS sweep, s.id AS sweep_id, s.state, s.priority, t.kind, count(*) 
   count(*) FILTER (WHERE t.state = 'parked') AS parked,
   count(*) FILTER (WHERE t.state = 'cancelled') AS cancelled
 FROM sweep s
-JOIN sweep_task st ON st.sweep = s.number
+JOIN sweep_task st ON st.sweep = s.number + 0
 JOIN task t ON t.id = st.task
 GROUP BY s.number, s.name, s.id, s.state, s.priority, t.kind;
 COMMENT ON VIEW sweep_progress IS 'One row: a kind of task in a sweep, and how many are in which state.';
@@ -936,13 +954,13 @@ COMMENT ON COLUMN sweep_progress.cancelled IS 'how many were cancelled';
 
 CREATE VIEW worker_activity AS
 SELECT w.id AS worker, w.host, w.process, w.version, w.threads, w.condition, w.reason,
-  w.started_at, w.seen_at,
+  date_trunc('second', w.started_at) AS started_at, date_trunc('second', w.seen_at) AS seen_at,
   count(*) FILTER (WHERE a.token IS NOT NULL AND a.outcome IS NULL) AS running,
   count(*) FILTER (WHERE a.outcome = 'done') AS done,
   count(*) FILTER (WHERE a.outcome = 'failed') AS failed,
   count(*) FILTER (WHERE a.outcome = 'expired') AS expired,
   count(*) FILTER (WHERE a.outcome IN ('released', 'cancelled')) AS given_back,
-  coalesce(sum(extract(epoch FROM a.ended_at - a.started_at)::double precision), 0) AS busy_seconds
+  coalesce(extract(epoch FROM sum(a.ended_at - a.started_at))::double precision, 0) AS busy_seconds
 FROM worker w
 LEFT JOIN task_attempt a ON a.worker = w.id
 GROUP BY w.id, w.host, w.process, w.version, w.threads, w.condition, w.reason, w.started_at, w.seen_at;
@@ -965,9 +983,9 @@ COMMENT ON COLUMN worker_activity.busy_seconds IS 'seconds spent on attempts tha
 
 CREATE VIEW parked_task AS
 SELECT s.name AS sweep, s.id AS sweep_id, t.id AS task, t.kind, t.layer, t.title, t.error, t.failures,
-  t.ended_at AS parked_at, t.key
+  date_trunc('second', t.ended_at) AS parked_at, t.key
 FROM sweep s
-JOIN sweep_task st ON st.sweep = s.number
+JOIN sweep_task st ON st.sweep = s.number + 0
 JOIN task t ON t.id = st.task
 WHERE t.state = 'parked';
 COMMENT ON VIEW parked_task IS 'One row: a task that failed for good, in a sweep that wants it.';

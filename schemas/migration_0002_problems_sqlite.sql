@@ -1,4 +1,4 @@
--- Why a sweep can't go on; live workers among many; views that read one sweep only.
+-- Why a sweep can't go on; live workers among many; views that read one sweep only; how long stages took.
 
 ALTER TABLE sweep ADD COLUMN problem TEXT; -- why it can't go on, in words; null when all is well
 CREATE INDEX worker_by_seen ON worker (seen_at);
@@ -45,11 +45,14 @@ WITH piece AS (
   FROM steerability
   WHERE variant = 'reconstruction'
   UNION ALL
-  SELECT s.name, s.id, d.behaviour, d.layer, d.sae, d.method, d.sparsity, d.convention, 0, NULL, NULL, NULL,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.width, d.cosine, d.relative_error, d.norm_ratio, d.l0
+  SELECT s.name, s.id, d.behaviour, d.layer, d.sae, d.method, d.sparsity, CASE WHEN c.is_said = 1 THEN d.convention END,
+    0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.width, d.cosine, d.relative_error,
+    d.norm_ratio, d.l0
   FROM sweep s
   JOIN sweep_task st ON st.sweep = s.number
   JOIN decomposition d ON d.task = st.task
+  -- A score that says no convention is of any.
+  CROSS JOIN (SELECT 0 AS is_said UNION ALL SELECT 1) c
   WHERE d.configured = 1 AND d.coefficient = 1
 ),
 matched AS (
@@ -148,3 +151,15 @@ SELECT sweep, sweep_id, behaviour, layer, sparsity,
   method, sae, width, convention, faithfulness, cosine, relative_error, l0, unit, positions, score
 FROM best
 WHERE choice = 1;
+
+-- One row: a kind of task in a sweep, and how long its finished tasks took.
+CREATE VIEW stage_time AS
+SELECT s.name AS sweep, s.id AS sweep_id, t.kind, count(DISTINCT t.id) AS tasks,
+  sum(a.ended_at - a.started_at) AS seconds, max(a.ended_at - a.started_at) AS longest,
+  min(a.started_at) AS first_start, max(a.ended_at) AS last_end
+FROM sweep s
+JOIN sweep_task st ON st.sweep = s.number
+JOIN task t ON t.id = st.task
+JOIN task_attempt a ON a.task = t.id
+WHERE a.outcome = 'done'
+GROUP BY s.name, s.id, t.kind;

@@ -120,6 +120,7 @@ package actor Worker {
   private var consumer: (any TaskConsumer)?
   private var prefetch = 0
   private var connecting = Backoff()
+  private var hasConsumed = false
   private var deadline: Task<Void, Never>?
 
   /// - Parameter artifacts: where artifacts are kept on this machine's disk; nil for nowhere.
@@ -273,12 +274,15 @@ package actor Worker {
     do {
       let made = try await queue.consume(as: id.text, prefetch: batch.prefetch)
       consumer = made
+      hasConsumed = true
       prefetch = batch.prefetch
       connecting.succeeded()
       // Whoever drained us meanwhile had nothing to stop.
       if phase > .serving { await made.stop() }
       return made
     } catch {
+      // A broker that never took us has to be mended by a person; one that did may be between two states.
+      if error.code == .refused, !hasConsumed { throw error }
       log(LogEntry(.warning, "could not consume", worker: id, details: ["error": error.description]))
       try await time.sleep(connecting.failed(jitter: time.jitter()))
       return nil

@@ -16,7 +16,7 @@ extension SweepResolver {
       let facts = try inspector.model(at: found.path)
       let resolved = ResolvedSweep.Model(
         reference: ModelReference(
-          digest: try ContentDigest.of(path: found.path), weights: model.weights, template: template ?? ""),
+          digest: try digests(found.path), weights: model.weights, template: template ?? ""),
         locator: found.locator, layers: facts.layers, dimension: facts.dimension,
         vocabulary: facts.vocabulary, blockParameters: facts.blockParameters, contextLength: facts.contextLength)
       return (resolved, found.path)

@@ -73,7 +73,7 @@ extension SweepResolver {
     }
     let parts = [width, match.l0.map { "l0-\($0)" } ?? ""].filter { !$0.isEmpty }
     let last = path.split(separator: "/").last.map(String.init) ?? path
-    let reference = FileReference(digest: try ContentDigest.of(path: path), locator: match.file.locator)
+    let reference = FileReference(digest: try digests(path), locator: match.file.locator)
     return .init(
       source: .file(reference), layer: layer, width: facts.width,
       name: parts.isEmpty ? last : parts.joined(separator: "/"))

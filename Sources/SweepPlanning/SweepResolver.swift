@@ -23,9 +23,19 @@ package struct SweepResolver: Sendable {
   let folder: String
   /// `STEERSCOPE_FILES`: where relative model and SAE locators are looked for first.
   let filesFolder: String?
+  /// The digest of what lies at a path.
+  let digests: @Sendable (String) throws(InputError) -> Digest
 
-  /// - Parameter file: the sweep file's path.
-  package init(inspector: any SweepFileInspector, file: String, filesFolder: String?) {
+  /// - Parameters:
+  ///   - file: the sweep file's path.
+  ///   - digests: takes or remembers the digest of a file or directory (`ContentDigest`).
+  package init(
+    inspector: any SweepFileInspector, file: String, filesFolder: String?,
+    digests: @escaping @Sendable (String) throws(InputError) -> Digest = { path throws(InputError) in
+      try ContentDigest.of(path: path)
+    }
+  ) {
+    self.digests = digests
     self.inspector = inspector
     self.file = file
     self.filesFolder = filesFolder

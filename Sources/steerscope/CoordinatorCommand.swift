@@ -45,6 +45,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
     }
     guard let store else { return }
     let queue = servers.queue(log: log, name: "coordinator/\(id.text)") { _ in }
+    try await requireAcceptance(queue, log)
     let coordinator = Coordinator(
       settings: settings, store: store, queue: queue,
       declareQueues: { () async throws(QueueError) in try await queue.declareTopology() },
@@ -61,6 +62,16 @@ struct CoordinatorCommand: AsyncParsableCommand {
     try await coordinator.run()
     await queue.close()
     log(LogEntry(.info, "a coordinator stopped"))
+  }
+
+  /// A broker that is down is waited for, meanwhile all else is done; one that refuses us is a person's to mend.
+  private func requireAcceptance(_ queue: AMQPQueue, _ log: LogSink) async throws {
+    do { try await queue.declareTopology() } catch {
+      guard error.code == .refused else {
+        return log(LogEntry(.warning, "waits for the broker", details: ["error": error.description]))
+      }
+      throw Servers.refusal(error)
+    }
   }
 }
 

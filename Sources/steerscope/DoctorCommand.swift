@@ -2,13 +2,16 @@ internal import ArgumentParser
 internal import Diagnostics
 internal import Foundation
 internal import Kernels
+internal import Messaging
 internal import Processor
 internal import Storage
+internal import SweepRecords
+internal import Synchronization
 
 /// `doctor`: whether this machine can do the work.
 struct DoctorCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "doctor", abstract: "Checks CPU, memory, disk and database: each line ok, or what to do.")
+    commandName: "doctor", abstract: "Checks CPU, memory, disk, database and broker: each line ok, or what to do.")
 
   func run() async throws {
     var healthy = true
@@ -25,18 +28,53 @@ struct DoctorCommand: AsyncParsableCommand {
       let folder = try Settings.filesFolder()
       line("files", filesProblem(folder), folder ?? "STEERSCOPE_FILES is not set; paths are relative to sweep files")
     } catch { line("files", "\(error)", "") }
-    do {
-      let locator = try Settings.database()
-      if case .sqlite(let path) = locator, !FileManager.default.fileExists(atPath: path) {
-        line("database", nil, "\(path) will be made by the first run")
-      } else {
-        let store = try await OpenStore.open()
-        line("database", nil, "\(locator), schema version \(try await store.schemaVersion())")
-      }
-    } catch {
-      line("database", "\(error)", "")
-    }
+    do { line("database", nil, try await database()) } catch { line("database", "\(error)", "") }
+    do { line("broker", nil, try await broker()) } catch { line("broker", "\(error)", "") }
     if !healthy { throw ExitCode.failure }
+  }
+
+  /// Where the database is, what it is, and what we may do there.
+  private func database() async throws -> String {
+    guard case .postgresql(let uri) = try Settings.database() else {
+      let path = try OpenStore.path()
+      guard FileManager.default.fileExists(atPath: path) else { return "\(path) will be made by the first run" }
+      return "\(path), schema version \(try await OpenStore.file().schemaVersion())"
+    }
+    let store = try PostgreSQLStore(uri: uri)
+    try await store.connect()
+    let reply = try await store.query(
+      """
+      SELECT current_setting('server_version'), session_user::text,
+        has_table_privilege(session_user, 'sweep', 'INSERT')::int, has_any_column_privilege(session_user, 'task_attempt', 'INSERT')::int,
+        has_table_privilege(session_user, 'evaluation', 'SELECT')::int
+      """, limits: QueryLimits(rows: 1, seconds: 10))
+    guard let row = reply.rows.first, row.count == 5, case .text(let version) = row[0], case .text(let user) = row[1]
+    else { throw StoreError(.internal, "\(store.address) gave no answer about itself") }
+    let rights = zip(["submits and leads", "works", "reads"], row[2...]).filter { $1 == .integer(1) }.map(\.0)
+    let may = rights.isEmpty ? "may do nothing: grant it a role of ops/postgres/roles.sql" : rights.joined(separator: ", ")
+    let schema = try await store.schemaVersion()
+    return "\(store.address), PostgreSQL \(version), schema version \(schema), user \(user) \(may)"
+  }
+
+  /// Where the broker is and what waits there.
+  private func broker() async throws -> String {
+    guard let settings = try Settings.broker() else { return "STEERSCOPE_BROKER is not set; only a cluster needs one" }
+    let greeting = Mutex("")
+    let queue = AMQPQueue(settings) { event in
+      if case .connected(_, let broker) = event { greeting.withLock { $0 = broker } }
+    }
+    do {
+      let letters = try await queue.deadLetterCount()
+      await queue.close()
+      let dead = letters == 0 ? "no dead letters" : "\(letters) dead letters: look at them in \(settings.queuePrefix).dead"
+      return "\(settings), \(greeting.withLock { $0 }), \(dead)"
+    } catch {
+      await queue.close()
+      let remedy =
+        greeting.withLock { $0.isEmpty }
+        ? "start the broker, or mend STEERSCOPE_BROKER" : "start `steerscope coordinator`, which declares the queues"
+      throw InputError("\(settings)", expected: "a broker with our queues", found: error.message, remedy: remedy)
+    }
   }
 
   private func diskProblem() -> String? {

@@ -24,7 +24,7 @@ struct RunCommand: AsyncParsableCommand {
     let path = try OpenStore.path()
     let submission = try SweepFiles(path: file).submission()
     let lock = try RunLock(database: path)
-    let store = try await OpenStore.open(creating: true)
+    let store = try OpenStore.file(creating: true)
     let submitted = try await store.submit(submission)
     Terminal.say("sweep \(submission.name) (\(submitted.id)), database \(path)")
 
@@ -50,7 +50,7 @@ struct RunCommand: AsyncParsableCommand {
     try await end(outcome, sweep: submitted.id, store: store)
   }
 
-  private func end(_ outcome: EmbeddedRun.Outcome, sweep: SweepID, store: any ResultStore) async throws {
+  private func end(_ outcome: EmbeddedRun.Outcome, sweep: SweepID, store: SQLiteStore) async throws {
     switch outcome {
     case .interrupted:
       Terminal.say("interrupted; the same command continues")

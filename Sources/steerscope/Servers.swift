@@ -54,10 +54,18 @@ struct Servers: Sendable {
     }
   }
 
+  /// A broker's refusal, as an error for whoever set it up.
+  static func refusal(_ error: QueueError) -> InputError {
+    InputError(
+      "STEERSCOPE_BROKER", expected: "a broker that accepts us", found: error.message,
+      remedy: "mend user, password and virtual host, or the user's rights")
+  }
+
   /// The broker as a queue whose events are logged.
   func queue(log: @escaping LogSink, name: String, events: @escaping @Sendable (AMQPEvent) -> Void) -> AMQPQueue {
     var settings = broker
     settings.connectionName = name
+    settings.version = Version.number
     return AMQPQueue(settings) { event in
       if let entry = LogEntry(event) { log(entry) }
       events(event)

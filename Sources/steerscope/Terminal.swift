@@ -24,6 +24,13 @@ enum Terminal {
     return Int(size.ws_col)
   }
 
+  /// The height of the terminal on standard output in lines; 24 where there is none.
+  static var height: Int {
+    var size = winsize()
+    guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_row > 0 else { return 24 }
+    return Int(size.ws_row)
+  }
+
   static var environment: [String: String] { ProcessInfo.processInfo.environment }
 
   /// A full disk under standard output ends the program (a closed pipe does so by its signal); words may be lost.

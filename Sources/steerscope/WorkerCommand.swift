@@ -75,7 +75,10 @@ struct WorkerCommand: AsyncParsableCommand {
         }
       }
     }
-    let end = try await worker.run()
+    let end: Worker.End
+    do { end = try await worker.run() } catch let error as QueueError where error.code == .refused {
+      throw Servers.refusal(error)
+    }
     await queue.close()
     if case .mustRestart(let reason) = end, signals.count == 0 {
       log(LogEntry(.warning, "starts anew", details: ["reason": reason]))

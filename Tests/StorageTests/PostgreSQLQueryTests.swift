@@ -47,7 +47,7 @@ import Testing
         99999999999999999999::numeric AS m
       """, limits: QueryLimits())
     #expect(
-      result.rows == [[1, 2, 0.5, .null, .null, 1.5, 9, 1, "(2 bytes)", "1970-01-01 00:00:00+00", "{1,2}", "", 1e20]])
+      result.rows == [[1, 2, 0.5, .null, .null, 1.5, 9, 1, "(2 bytes)", "1970-01-01T00:00:00Z", "{1,2}", "", 1e20]])
     #expect(try await store.query("TABLE sweep", limits: QueryLimits()).rows.isEmpty)
     #expect(try await store.query("VALUES (1), (2)", limits: QueryLimits(rows: 0)).isTruncated)
     #expect(try await store.query("SELECT FROM sweep", limits: QueryLimits()).columns.isEmpty)

@@ -30,7 +30,7 @@ WHERE i < 320;
 
 INSERT INTO sweep (number, id, digest, name, state, priority, numerics_version, is_planned, submitted_at, ended_at,
   document, resolved) IDS
-SELECT i, substr('000000000000' || i, -12), 'digest ' || i, 'sweep-' || (CASE WHEN i % 50 = 0 THEN i - 1 ELSE i END),
+SELECT i, substr('000000000000' || i, length('' || i) + 1), 'digest ' || i, 'sweep-' || (CASE WHEN i % 50 = 0 THEN i - 1 ELSE i END),
   'done', 'normal', 1, 1, AT(1700000000 + i * 1000), AT(1700000900 + i * 1000), 'name: sweep', '{}'
 FROM (SELECT a.i * 1000 + b.i AS i FROM n a CROSS JOIN n b) q WHERE i BETWEEN 1 AND SWEEPS;
 

@@ -1,5 +1,5 @@
 /// How many columns of a terminal a text takes.
-enum DisplayWidth {
+package enum DisplayWidth {
   /// Two for wide characters (East Asian, emoji), none for marks that sit on others. O(n).
   static func of(_ text: some StringProtocol) -> Int { text.reduce(0) { $0 + of($1) } }
 
@@ -26,7 +26,7 @@ enum DisplayWidth {
   ]
 
   /// The text cut to `width` columns, its end marked by an ellipsis where something is missing.
-  static func cut(_ text: String, to width: Int) -> String {
+  package static func cut(_ text: String, to width: Int) -> String {
     guard of(text) > width else { return text }
     guard width > 0 else { return "" }
     var kept = ""

@@ -8,30 +8,36 @@ package struct SweepStatus: Sendable {
   private let state: ProgressState
   private let workers: [WorkerStatus]
   private let parked: [ParkedTask]
+  private let attempts: [TaskID: [TaskAttempt]]
   private let now: Double
 
   /// - Parameters:
   ///   - rateOver: the seconds over which `progress` counted finished tasks.
+  ///   - attempts: at the parked tasks, of as many as are wanted.
   ///   - now: the database's time.
   package init(
     summary: SweepSummary, progress: SweepProgress, rateOver: Double, workers: [WorkerStatus], parked: [ParkedTask],
-    now: Double
+    attempts: [TaskID: [TaskAttempt]] = [:], now: Double
   ) {
     self.summary = summary
     self.progress = progress
     self.workers = workers.filter { $0.stoppedAt == nil && now - $0.seenAt < Self.lease }
     self.parked = parked
+    self.attempts = attempts
     self.now = now
     state = ProgressState(
       progress, elapsed: max((summary.endedAt ?? now) - summary.submittedAt, 0), rateOver: rateOver,
       slots: max(self.workers.count, 1))
   }
 
-  /// Reads all of it from a store.
+  /// Reads all of it from a store: 100 parked tasks at most, and the attempts at the first 20 of them.
   package init(reading store: any ResultStore, sweep: SweepSummary, rateOver: Double = 60) async throws {
+    let parked = try await store.parkedTasks(of: sweep.id, limit: 100)
+    var attempts: [TaskID: [TaskAttempt]] = [:]
+    for task in parked.prefix(20) { attempts[task.id] = try await store.attempts(at: task.id) }
     self.init(
       summary: sweep, progress: try await store.progress(of: sweep.id, rateOver: rateOver), rateOver: rateOver,
-      workers: try await store.workers(seenWithin: Self.lease), parked: try await store.parkedTasks(of: sweep.id, limit: 100),
+      workers: try await store.workers(seenWithin: Self.lease), parked: parked, attempts: attempts,
       now: try await store.now())
   }
 
@@ -86,11 +92,12 @@ package struct SweepStatus: Sendable {
         ("task", .integer(Int(task.id.number))), ("kind", .text(task.kind.rawValue)),
         ("layer", task.layer.map { .integer($0) } ?? .null), ("title", .text(task.title)),
         ("error", .text(task.error)), ("failures", .integer(task.failures)), ("key", .text(task.key.hex)),
+        ("attempts", .list((attempts[task.id] ?? []).map(Self.json))),
       ])
     }
     return .object([
       ("sweep", .text(summary.id.text)), ("name", .text(summary.name)), ("state", .text(summary.state.rawValue)),
-      ("tasks", counts(progress.counts)), ("stages", .list(stages)),
+      ("problem", summary.problem.map { .text($0) } ?? .null), ("tasks", counts(progress.counts)), ("stages", .list(stages)),
       // Tasks a second.
       ("rate", state.tasksPerMinute.map { .number($0 / 60) } ?? .null),
       ("seconds_left", isRunning ? state.secondsLeft.map { .number($0) } ?? .null : .null),
@@ -98,12 +105,50 @@ package struct SweepStatus: Sendable {
     ])
   }
 
+  private static func json(_ attempt: TaskAttempt) -> JSONText {
+    .object([
+      ("attempt", .integer(Int(attempt.token.number))), ("worker", .text(attempt.worker.text)),
+      ("outcome", attempt.outcome.map { .text($0.rawValue) } ?? .null),
+      ("seconds", attempt.endedAt.map { .number($0 - attempt.startedAt) } ?? .null),
+      ("error", attempt.error.map { .text($0) } ?? .null),
+    ])
+  }
+
+  // MARK: One line
+
+  /// How far the sweep is, in a line.
+  package var line: String {
+    var parts = [change]
+    if isRunning, let rate = state.tasksPerMinute { parts.append("\(Figure.significant(rate, 2)) a minute") }
+    if isRunning, let left = state.secondsLeft { parts.append("\(Figure.duration(left)) left") }
+    return parts.joined(separator: ", ")
+  }
+
+  /// What of that line is worth another one when it changes.
+  package var change: String {
+    let counts = progress.counts
+    var parts = ["\(title), \(Figure.count(state.done)) of \(Figure.count(state.total)) tasks done"]
+    for state in [TaskState.running, .parked] where counts[state] ?? 0 > 0 {
+      parts.append("\(Figure.count(counts[state])) \(state.rawValue)")
+    }
+    if isRunning { parts.append("\(workers.count) \(workers.count == 1 ? "worker" : "workers")") }
+    if let problem = summary.problem { parts.append(visible(problem)) }
+    return parts.joined(separator: ", ")
+  }
+
+  private var title: String {
+    "\(visible(summary.name)) (\(summary.id)): \(summary.state.rawValue.replacing("_", with: " "))"
+  }
+
+  // MARK: Table
+
   private func table(width: Int?) -> String {
-    let name = "\(visible(summary.name)) (\(summary.id)): \(summary.state.rawValue.replacing("_", with: " "))"
-    var text = name + ", " + "\(Figure.count(state.done)) of \(Figure.count(state.total)) tasks done"
+    var text = title + ", " + "\(Figure.count(state.done)) of \(Figure.count(state.total)) tasks done"
     if isRunning, let rate = state.tasksPerMinute { text += ", \(Figure.significant(rate, 2)) a minute" }
     if isRunning, let left = state.secondsLeft { text += ", \(Figure.duration(left)) left" }
-    text += "\n\n"
+    text += "\n"
+    if let problem = summary.problem { text += "problem: \(visible(problem))\n" }
+    text += "\n"
     let used = Self.states.filter { state in progress.stages.contains { $0.counts[state] ?? 0 > 0 } }
     text += AlignedText.render(
       header: ["stage"] + used.map(\.rawValue) + ["time spent"],
@@ -116,13 +161,18 @@ package struct SweepStatus: Sendable {
         let title = worker.running.first.map { ", runs \(visible($0))" } ?? ""
         let line =
           "  \(visible(worker.registration.host))/\(worker.registration.process): "
-          + visible(Self.words(worker.condition)) + ", \(Figure.count(worker.finished)) finished\(title)"
+          + visible(Self.words(worker.condition)) + ", last seen \(Int(max(now - worker.seenAt, 0))) s ago, "
+          + "\(Figure.count(worker.finished)) finished\(title)"
         text += (width.map { DisplayWidth.cut(line, to: $0) } ?? line) + "\n"
       }
     }
     if !parked.isEmpty {
       text += "\nfailed for good (`steerscope retry \(summary.id)` tries them again):\n"
-      for task in parked { text += "  \(visible(task.title)): \(visible(task.error))\n" }
+      for task in parked {
+        let count = attempts[task.id]?.count ?? task.failures
+        let tries = count > 1 ? " (\(count) attempts)" : ""
+        text += "  \(visible(task.title)): \(visible(task.error))\(tries)\n"
+      }
     }
     return text
   }

@@ -91,6 +91,7 @@ enum PostgreSQLType {
   static let textArray: UInt32 = 1009
   static let int8Array: UInt32 = 1016
   static let float8Array: UInt32 = 1022
+  static let time: UInt32 = 1184
   static let numeric: UInt32 = 1700
 }
 

@@ -43,6 +43,13 @@ struct SQLiteMigrator {
     }
   }
 
+  /// The last migration of a file; 0 where it has had none.
+  static func version(of path: String) throws -> Int {
+    var db = try SQLiteConnection(path: path, access: .read, busyTimeout: 1000)
+    guard try db.exists("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migration'") else { return 0 }
+    return try db.first("SELECT max(number) FROM schema_migration") { $0.integer(0) } ?? 0
+  }
+
   /// Throws for a database of something else, before anything is written to it.
   private func requireOurs(_ db: inout SQLiteConnection) throws {
     let application = try db.first("PRAGMA application_id") { $0.integer(0) } ?? 0

@@ -154,4 +154,24 @@ extension SQLiteStore {
         artifacts: artifacts?.0 ?? 0, artifactBytes: artifacts?.1 ?? 0, databaseBytes: pages * pageSize)
     }
   }
+
+  /// The schema and its tables.
+  func databaseStatus() throws -> DatabaseStatus {
+    try reading { db, _ in
+      let names = try db.rows(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name"
+      ) { $0.text(0) }
+      let tables = try names.map { name in
+        DatabaseStatus.Table(
+          name: name, rows: try db.first("SELECT count(*) FROM \"\(name)\"") { $0.integer(0) }, isEstimate: false,
+          bytes: nil)
+      }
+      let pages = try db.first("PRAGMA page_count") { $0.integer(0) } ?? 0
+      let pageSize = try db.first("PRAGMA page_size") { $0.integer(0) } ?? 0
+      return DatabaseStatus(
+        database: path, engine: "SQLite \(try db.first("SELECT sqlite_version()") { $0.text(0) } ?? "")",
+        version: try db.first("SELECT max(number) FROM schema_migration") { $0.integer(0) } ?? 0, pending: [],
+        bytes: pages * pageSize, tables: tables, roles: [])
+    }
+  }
 }
