@@ -121,8 +121,18 @@ let package = Package(
     // Real servers, for tests of what talks to them.
     .target(name: "TestServers", dependencies: ["CSpawn"], path: "Tests/TestServers", swiftSettings: common),
     .systemLibrary(name: "CSpawn", path: "Tests/CSpawn"),
+    // Everything that tasks made, for comparison.
+    .target(
+      name: "ResultDump", dependencies: ["Storage", "SweepRecords"], path: "Tests/ResultDump", swiftSettings: common),
+    // The cluster while everything around it fails: `ops/chaos`.
+    .executableTarget(
+      name: "chaos",
+      dependencies: [
+        "Messaging", "ResultDump", "Storage", "SweepRecords", "TensorFiles", "TestServers",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Tests/Chaos", swiftSettings: common),
     // Spawns the program, which the dependency has built beside the tests.
-    tests("Steerscope", ["steerscope", "TensorFiles"]),
+    tests("Steerscope", ["steerscope", "TensorFiles", "TestServers"]),
     tests("Storage", ["CPostgreSQL", "Diagnostics", "Schemas", "Storage", "SweepRecords", "TestServers"]),
     tests("SweepPlanning", ["Diagnostics", "SweepPlanning", "SweepRecords"]),
     tests("Telemetry", ["Diagnostics", "Telemetry"]),

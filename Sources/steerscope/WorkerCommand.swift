@@ -49,23 +49,20 @@ struct WorkerCommand: AsyncParsableCommand {
     let log = service.log.about("worker", id.text)
     let health = try ServiceHealth(service, log: log)
     let metrics = WorkerMetrics(health.metrics)
+    let broker = BrokerMetrics(health.metrics)
     let signals = StopSignals()
     let store = try await signals.interrupting {
       try await servers.store(log: log, name: "steerscope worker/\(id.text)")
     }
     guard let store else { return }
-    let queue = servers.queue(log: log, name: "worker/\(id.text)") { _ in }
+    let queue = servers.queue(log: log, name: "worker/\(id.text)") { broker.note($0) }
     let worker = Worker(
       WorkerRegistration(
         id: WorkerID(id.text), host: id.host, process: id.process, version: Version.number,
         numericsVersion: numericsVersion, cpu: Machine.cpuLevel, threads: pool.threads),
       settings: settings, store: store, queue: queue, executor: ExperimentExecutor(pool: pool), files: files,
       artifacts: artifacts, log: log, events: { metrics.note($0) })
-    health.check {
-      let hindrances = await worker.hindrances
-      metrics.note(isReady: hindrances.isEmpty)
-      return hindrances
-    }
+    health.check { await worker.hindrances }
     signals.handle { count in
       Task {
         switch count {

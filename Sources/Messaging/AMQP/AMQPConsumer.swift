@@ -2,8 +2,13 @@
 /// One caller of `next` at a time.
 final class AMQPConsumer: TaskConsumer {
   private let link: Link<ConsumingRole>
+  /// Kept, for it closes its connections when it goes.
+  private let queue: AMQPQueue
 
-  init(_ link: Link<ConsumingRole>) { self.link = link }
+  init(_ link: Link<ConsumingRole>, of queue: AMQPQueue) {
+    self.link = link
+    self.queue = queue
+  }
 
   deinit { link.close() }
 

@@ -113,7 +113,7 @@ package final class AMQPQueue: TaskQueue {
       return link
     }
     guard let link else { throw Self.closed }
-    let consumer = AMQPConsumer(link)
+    let consumer = AMQPConsumer(link, of: self)
     let error = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in link.ask { role, _ in role.whenStarted(continuation) } }
     } onCancel: {
