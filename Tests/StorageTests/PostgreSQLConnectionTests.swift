@@ -170,6 +170,41 @@ import Testing
   }
 }
 
+/// How failures are told, by SQLSTATE.
+@Suite struct PostgreSQLFailureTests {
+  @Test func `each SQLSTATE is what it is to callers`() throws {
+    let address = try PostgreSQLAddress(parsing: "postgresql://h/d")
+    let expected: [(state: String, code: StoreError.Code)] = [
+      ("08006", .unreachable), ("57P01", .unreachable), ("57P03", .unreachable), ("25006", .unreachable),
+      ("40001", .busy), ("40P01", .busy), ("55P03", .busy), ("57014", .busy), ("53300", .busy), ("53100", .full),
+      ("23505", .conflict), ("23503", .conflict), ("22P05", .conflict), ("54000", .conflict), ("58030", .io),
+      ("XX001", .damaged), ("42P01", .internal), ("XX000", .internal),
+    ]
+    for (state, code) in expected {
+      let error = PostgreSQLFailure(state: state, message: "m").asStoreError(address)
+      #expect(error.code == code, "\(state)")
+      #expect(error.message == "postgresql://h:5432/d: m (SQLSTATE \(state))")
+    }
+    #expect(PostgreSQLFailure(state: "23505", message: "m", isLost: true).asStoreError(address).code == .unreachable)
+  }
+
+  @Test func `a schema that was changed under prepared statements is met anew`() async throws {
+    let fixture = try await StoreFixture(.postgresql)
+    let session = PostgreSQLSession(try PostgreSQLAddress(parsing: fixture.uri), PostgreSQLSettings()) { _ in }
+    let count = "SELECT t.* FROM pg_temp.changing t"
+    let table = "CREATE TEMP TABLE IF NOT EXISTS changing AS SELECT 1::bigint AS a"
+    let first = try await session.perform { db in
+      try db.execute(table)
+      return try db.rows(count) { $0.integer(0) }
+    }
+    let second = try await session.perform { db in
+      try db.execute("\(table); ALTER TABLE pg_temp.changing ADD COLUMN IF NOT EXISTS b text")
+      return try db.rows(count) { $0.integer(0) }
+    }
+    #expect(first == [1] && second == [1])
+  }
+}
+
 /// Replies that are lost: what is told again is not done twice.
 @Suite struct PostgreSQLLostReplyTests {
   /// A store whose server hangs up on demand, with a task in a worker's hands and another that waits for it.
