@@ -122,7 +122,7 @@ let package = Package(
     .target(name: "TestServers", dependencies: ["CSpawn"], path: "Tests/TestServers", swiftSettings: common),
     .systemLibrary(name: "CSpawn", path: "Tests/CSpawn"),
     // Spawns the program, which the dependency has built beside the tests.
-    tests("Steerscope", ["steerscope", "TensorFiles"]),
+    tests("Steerscope", ["steerscope", "TensorFiles", "TestServers"]),
     tests("Storage", ["CPostgreSQL", "Diagnostics", "Schemas", "Storage", "SweepRecords", "TestServers"]),
     tests("SweepPlanning", ["Diagnostics", "SweepPlanning", "SweepRecords"]),
     tests("Telemetry", ["Diagnostics", "Telemetry"]),

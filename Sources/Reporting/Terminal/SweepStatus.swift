@@ -97,7 +97,8 @@ package struct SweepStatus: Sendable {
     }
     return .object([
       ("sweep", .text(summary.id.text)), ("name", .text(summary.name)), ("state", .text(summary.state.rawValue)),
-      ("problem", summary.problem.map { .text($0) } ?? .null), ("tasks", counts(progress.counts)), ("stages", .list(stages)),
+      ("problem", summary.problem.map { .text($0) } ?? .null), ("tasks", counts(progress.counts)),
+      ("stages", .list(stages)),
       // Tasks a second.
       ("rate", state.tasksPerMinute.map { .number($0 / 60) } ?? .null),
       ("seconds_left", isRunning ? state.secondsLeft.map { .number($0) } ?? .null : .null),
