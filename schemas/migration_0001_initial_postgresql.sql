@@ -955,15 +955,22 @@ COMMENT ON COLUMN sweep_progress.cancelled IS 'how many were cancelled';
 CREATE VIEW worker_activity AS
 SELECT w.id AS worker, w.host, w.process, w.version, w.threads, w.condition, w.reason,
   date_trunc('second', w.started_at) AS started_at, date_trunc('second', w.seen_at) AS seen_at,
-  count(*) FILTER (WHERE a.token IS NOT NULL AND a.outcome IS NULL) AS running,
-  count(*) FILTER (WHERE a.outcome = 'done') AS done,
-  count(*) FILTER (WHERE a.outcome = 'failed') AS failed,
-  count(*) FILTER (WHERE a.outcome = 'expired') AS expired,
-  count(*) FILTER (WHERE a.outcome IN ('released', 'cancelled')) AS given_back,
-  coalesce(extract(epoch FROM sum(a.ended_at - a.started_at))::double precision, 0) AS busy_seconds
+  coalesce(a.running, 0) AS running, coalesce(a.done, 0) AS done, coalesce(a.failed, 0) AS failed,
+  coalesce(a.expired, 0) AS expired, coalesce(a.given_back, 0) AS given_back,
+  coalesce(extract(epoch FROM a.busy)::double precision, 0) AS busy_seconds
 FROM worker w
-LEFT JOIN task_attempt a ON a.worker = w.id
-GROUP BY w.id, w.host, w.process, w.version, w.threads, w.condition, w.reason, w.started_at, w.seen_at;
+LEFT JOIN (
+  -- In two steps, of which the first reads an index in its order, side by side.
+  SELECT worker, (sum(attempts) FILTER (WHERE outcome IS NULL))::bigint AS running,
+    (sum(attempts) FILTER (WHERE outcome = 'done'))::bigint AS done,
+    (sum(attempts) FILTER (WHERE outcome = 'failed'))::bigint AS failed,
+    (sum(attempts) FILTER (WHERE outcome = 'expired'))::bigint AS expired,
+    (sum(attempts) FILTER (WHERE outcome IN ('released', 'cancelled')))::bigint AS given_back, sum(busy) AS busy
+  FROM (
+    SELECT worker, outcome, count(*) AS attempts, sum(ended_at - started_at) AS busy
+    FROM task_attempt GROUP BY worker, outcome) o
+  GROUP BY worker
+) a ON a.worker = w.id;
 COMMENT ON VIEW worker_activity IS 'One row: a worker, and what became of its attempts.';
 COMMENT ON COLUMN worker_activity.worker IS 'the worker''s id';
 COMMENT ON COLUMN worker_activity.host IS 'the machine''s name';
