@@ -639,8 +639,8 @@ CREATE UNIQUE INDEX evaluation_question_once ON evaluation_question (
 
 -- Every view can be asked for one sweep, by name or by id, and then reads that sweep only: where a view computes
 -- windows or groups, name and id are part of them, so that the condition is applied to the tables.
--- (`+ 0` hides the reference from the planner: it would take every sweep for one of average size, and one of ten million
--- tasks among them would make it read whole tables for the small ones.)
+-- (`+ 0` hides the reference from the planner: it would take every sweep for one of average size, and one of ten
+-- million tasks among them would make it read whole tables for the small ones.)
 
 CREATE VIEW steering_curve AS
 SELECT s.name AS sweep, s.id AS sweep_id, e.behaviour, e.layer, e.variant, e.sae, e.method, e.sparsity, e.convention,
@@ -727,14 +727,11 @@ WITH piece AS (
   FROM steerability
   WHERE variant = 'reconstruction'
   UNION ALL
-  SELECT s.name, s.id, d.behaviour, d.layer, d.sae, d.method, d.sparsity, CASE WHEN c.is_said = 1 THEN d.convention END,
-    0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.width, d.cosine, d.relative_error,
-    d.norm_ratio, d.l0
+  SELECT s.name, s.id, d.behaviour, d.layer, d.sae, d.method, d.sparsity, d.convention, 0, NULL, NULL, NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.width, d.cosine, d.relative_error, d.norm_ratio, d.l0
   FROM sweep s
   JOIN sweep_task st ON st.sweep = s.number + 0
   JOIN decomposition d ON d.task = st.task
-  -- A score that says no convention is of any.
-  CROSS JOIN (SELECT 0 AS is_said UNION ALL SELECT 1) c
   WHERE d.configured = 1 AND d.coefficient = 1
 ),
 matched AS (
@@ -745,7 +742,9 @@ matched AS (
     unit, positions, score, is_score
   FROM piece
   WINDOW same AS (
-    PARTITION BY sweep, sweep_id, behaviour, layer, sae, method, sparsity, convention ORDER BY is_score, cosine)
+    -- Where a score names no convention, no bias is involved.
+    PARTITION BY sweep, sweep_id, behaviour, layer, sae, method, sparsity, coalesce(convention, 'without-bias')
+    ORDER BY is_score, cosine)
 )
 SELECT sweep, sweep_id, behaviour, layer, sae, width, method, sparsity, convention, norm,
   relative_slope AS faithfulness, cosine, relative_error, norm_ratio, l0, slope, slope_error, original_slope,
