@@ -91,18 +91,24 @@ FROM sweep_progress
 WHERE sweep = 'persona-smollm2'
 ORDER BY kind;
 
--- 14. What failed, and why?
-SELECT kind, layer, title, failures, error
+-- 14. How long did each kind of task take?
+SELECT kind, tasks, seconds, seconds / nullif(tasks, 0) AS seconds_per_task, longest
+FROM stage_time
+WHERE sweep = 'persona-smollm2'
+ORDER BY seconds DESC, kind;
+
+-- 15. What failed, and why?
+SELECT kind, layer, title, failures, parked_at, error
 FROM parked_task
 WHERE sweep = 'persona-smollm2'
 ORDER BY task;
 
--- 15. Who works, and how long does a task take there?
+-- 16. Who works, and how long does a task take there?
 SELECT host, process, condition, done, failed, expired, busy_seconds / nullif(done, 0) AS seconds_per_task
 FROM worker_activity
 ORDER BY host, process;
 
--- 16. What can't go on?
+-- 17. What can't go on?
 SELECT id, name, state, problem
 FROM sweep
 WHERE problem IS NOT NULL

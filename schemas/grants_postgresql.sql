@@ -66,7 +66,7 @@ BEGIN
     GRANT SELECT ON sae, steering_vector, activation_statistics, decomposition, decomposition_feature, evaluation,
       steerability_score, evaluation_question TO steerscope_reader;
     GRANT SELECT ON steering_curve, steerability, faithfulness, bias_dominance, negative_projections, best_method,
-      sweep_progress, worker_activity, parked_task TO steerscope_reader;
+      sweep_progress, stage_time, worker_activity, parked_task TO steerscope_reader;
   END IF;
 END
 $grants$;

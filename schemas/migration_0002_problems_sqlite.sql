@@ -1,4 +1,4 @@
--- Why a sweep can't go on; live workers among many; views that read one sweep only.
+-- Why a sweep can't go on; live workers among many; views that read one sweep only; how long stages took.
 
 ALTER TABLE sweep ADD COLUMN problem TEXT; -- why it can't go on, in words; null when all is well
 CREATE INDEX worker_by_seen ON worker (seen_at);
@@ -60,7 +60,9 @@ matched AS (
     unit, positions, score, is_score
   FROM piece
   WINDOW same AS (
-    PARTITION BY sweep, sweep_id, behaviour, layer, sae, method, sparsity, convention ORDER BY is_score, cosine)
+    -- Where a score names no convention, no bias is involved.
+    PARTITION BY sweep, sweep_id, behaviour, layer, sae, method, sparsity, coalesce(convention, 'without-bias')
+    ORDER BY is_score, cosine)
 )
 SELECT sweep, sweep_id, behaviour, layer, sae, width, method, sparsity, convention, norm,
   relative_slope AS faithfulness, cosine, relative_error, norm_ratio, l0, slope, slope_error, original_slope,
@@ -148,3 +150,15 @@ SELECT sweep, sweep_id, behaviour, layer, sparsity,
   method, sae, width, convention, faithfulness, cosine, relative_error, l0, unit, positions, score
 FROM best
 WHERE choice = 1;
+
+-- One row: a kind of task in a sweep, and how long its finished tasks took.
+CREATE VIEW stage_time AS
+SELECT s.name AS sweep, s.id AS sweep_id, t.kind, count(DISTINCT t.id) AS tasks,
+  sum(a.ended_at - a.started_at) AS seconds, max(a.ended_at - a.started_at) AS longest,
+  min(a.started_at) AS first_start, max(a.ended_at) AS last_end
+FROM sweep s
+JOIN sweep_task st ON st.sweep = s.number
+JOIN task t ON t.id = st.task
+JOIN task_attempt a ON a.task = t.id
+WHERE a.outcome = 'done'
+GROUP BY s.name, s.id, t.kind;

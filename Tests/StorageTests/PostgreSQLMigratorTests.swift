@@ -77,27 +77,20 @@ struct TestDatabase {
     #expect(try await database.table("SELECT count(*) FROM steerscope.leader") == ["1"])
   }
 
-  @Test func `two processes at once are one migration`() async throws {
+  @Test func `a migration waits for another, not for ever`() async throws {
     let database = try await TestDatabase()
-    // psql holds what the migrator needs, as another process of it would.
-    let held = Task {
-      try await database.server.sql(
-        "SELECT pg_advisory_lock(x'5354454552534350'::bigint); SELECT pg_sleep(1.5)", in: database.name)
-    }
-    var isHeld = false
-    while !isHeld {
-      isHeld =
-        try await database.table(
-          """
-          SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-          WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()
-          """) == ["1"]
-    }
-    await #expect { try await database.migrate { $0.lockTimeout = 1 } } throws: {
+    // Holds what a migrator holds, as another process of it would.
+    let other = PostgreSQLSession(try PostgreSQLAddress(parsing: database.uri()), PostgreSQLSettings()) { _ in }
+    try await other.perform { _ = try $0.run("SELECT pg_advisory_lock(x'5354454552534350'::bigint)") }
+    await #expect {
+      try await database.migrate { $0.lockTimeout = 1 }
+    } throws: {
       ($0 as? StoreError)?.code == .busy && "\($0)".contains("another migration is under way")
     }
-    #expect(try await database.migrate() == files)
-    _ = try await held.value
+    async let waiting = database.migrate()
+    try await Task.sleep(for: .milliseconds(100))
+    await other.close()
+    #expect(try await waiting == files)
   }
 
   @Test func `a database without the schema, or with an older one, is named`() async throws {

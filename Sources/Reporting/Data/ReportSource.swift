@@ -40,7 +40,8 @@ struct ReportSource {
       SELECT behaviour, layer, variant, sae, method, sparsity, convention, norm, coefficient, propensity,
         propensity_error, n, cross_entropy_change, unit, positions, score
       FROM steering_curve WHERE sweep_id = \(sweepID)
-      ORDER BY behaviour, layer, variant, sae, method, sparsity, convention, norm, coefficient
+      ORDER BY behaviour, layer, variant, sae NULLS FIRST, method NULLS FIRST, sparsity NULLS FIRST,
+        convention NULLS FIRST, norm, coefficient
       """
     ) { row in
       guard let coefficient = row.number("coefficient") else { return nil }
@@ -60,7 +61,8 @@ struct ReportSource {
       SELECT behaviour, layer, variant, sae, method, sparsity, convention, norm, slope, slope_error,
         anti_steerable_share, spearman, n, slope_letter_a, slope_letter_b, relative_slope
       FROM steerability WHERE sweep_id = \(sweepID)
-      ORDER BY behaviour, layer, variant, sae, method, sparsity, convention, norm
+      ORDER BY behaviour, layer, variant, sae NULLS FIRST, method NULLS FIRST, sparsity NULLS FIRST,
+        convention NULLS FIRST, norm
       """
     ) { row in
       Slope(
@@ -198,14 +200,12 @@ extension ReportSource {
   func stages() async throws -> [StageTimes] {
     let stages: [StageTimes] = try await store.read(
       """
-      SELECT t.kind, count(DISTINCT t.id) AS tasks, sum(r.ended_at - r.started_at) AS seconds,
-        max(r.ended_at - r.started_at) AS longest, min(r.started_at) AS first, max(r.ended_at) AS last
-      FROM task_attempt r JOIN task t ON t.id = r.task JOIN sweep_task st ON st.task = t.id
-      JOIN sweep s ON s.number = st.sweep
-      WHERE s.id = \(sweepID) AND r.outcome = 'done' GROUP BY t.kind
+      SELECT kind, tasks, seconds, longest, first_start, last_end FROM stage_time WHERE sweep_id = \(sweepID)
       """
     ) { row in
-      guard let kind = row.text("kind"), let from = row.number("first"), let to = row.number("last") else { return nil }
+      guard let kind = row.text("kind"), let from = row.number("first_start"), let to = row.number("last_end") else {
+        return nil
+      }
       return StageTimes(
         kind: kind, tasks: row.integer("tasks") ?? 0, seconds: row.number("seconds") ?? 0,
         longest: row.number("longest") ?? 0, from: from, to: to)

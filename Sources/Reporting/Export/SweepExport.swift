@@ -60,7 +60,7 @@ package struct SweepExport: Sendable {
   /// Rows in the order of all columns, which makes pages of them well defined and two exports equal.
   private func writeTable(_ name: String, _ sql: String, to folder: String) async throws -> ExportedFile {
     let columns = try await store.query("\(sql) LIMIT 0", limits: QueryLimits(rows: 1)).columns
-    let order = columns.indices.map { String($0 + 1) }.joined(separator: ", ")
+    let order = columns.indices.map { "\($0 + 1) NULLS FIRST" }.joined(separator: ", ")
     var text = CSVText.line(columns)
     var count = 0
     while true {

@@ -32,6 +32,8 @@ package final class PostgreSQLConnection {
       "client_min_messages": "warning", "synchronous_commit": "on",
       // Compiling statements this small takes longer than they do.
       "jit": "off",
+      // Planning takes longer than doing what is asked of a few rows by their keys.
+      "plan_cache_mode": "force_generic_plan",
       "statement_timeout": "\(settings.statementTimeout)s", "lock_timeout": "\(settings.lockTimeout)s",
       "idle_in_transaction_session_timeout": "60s",
     ].sorted { $0.key < $1.key }
@@ -46,13 +48,16 @@ package final class PostgreSQLConnection {
 
   // MARK: How it is
 
-  /// Whether the server was still there when last looked.
+  /// Whether it was not found broken so far.
   var isAlive: Bool { PQstatus(handle) == CONNECTION_OK }
   /// Whether no transaction is open and nothing is under way.
   var isIdle: Bool { PQtransactionStatus(handle) == PQTRANS_IDLE }
 
-  /// Looks whether the server has hung up meanwhile.
-  func refresh() { if PQconsumeInput(handle) == 0 || PQsocket(handle) < 0 { return } }
+  /// Whether the server has said something unasked: as a rule that it hangs up. No round trip.
+  var hasNews: Bool {
+    var request = pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0)
+    return poll(&request, 1, 0) != 0
+  }
 
   // MARK: Statements
 
@@ -178,7 +183,9 @@ package final class PostgreSQLConnection {
     var thrown: (any Error)?
     do {
       var copy = PostgreSQLCopy { [handle] bytes in
-        bytes.withUnsafeBytes { PQputCopyData(handle, $0.baseAddress?.assumingMemoryBound(to: CChar.self), Int32($0.count)) == 1 }
+        bytes.withUnsafeBytes {
+          PQputCopyData(handle, $0.baseAddress?.assumingMemoryBound(to: CChar.self), Int32($0.count)) == 1
+        }
       }
       try body(&copy)
       copy.end()

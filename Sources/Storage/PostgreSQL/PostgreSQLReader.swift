@@ -17,7 +17,7 @@ struct PostgreSQLReader: Sendable {
   func close() async { await session.close() }
 
   /// Bytes of text that an answer may have.
-  private static let mostBytes = 1 << 28
+  private static let mostBytes = 1 << 27
 
   /// Runs one reading statement.
   func query(_ sql: String, limits: QueryLimits) async throws -> QueryResult {
@@ -68,7 +68,8 @@ struct PostgreSQLReader: Sendable {
 
   private static var tooLarge: InputError {
     InputError(
-      "query", expected: "an answer of at most \(mostBytes >> 20) MiB", found: "more", remedy: "ask for fewer rows or columns")
+      "query", expected: "an answer of at most \(mostBytes >> 20) MiB", found: "more",
+      remedy: "ask for fewer rows or columns")
   }
 }
 
@@ -123,10 +124,13 @@ extension PostgreSQLReader {
         remedy: "views are listed by: SELECT viewname FROM pg_views WHERE schemaname = 'steerscope'")
     default: break
     }
-    let connection = ["08", "57", "53", "58", "XX", "40", "55"]
-    if connection.contains(String(failure.state.prefix(2))) || failure.state.isEmpty { return nil }
+    // A parameter ($1) has no value: that is a breach of the protocol to the server.
+    let connection = ["08", "57", "53", "58", "XX", "40", "55"].contains(String(failure.state.prefix(2)))
+    if failure.state != "08P01", connection || failure.state.isEmpty { return nil }
     return InputError(
       "query", expected: "one SQL query that PostgreSQL understands", found: failure.message,
-      remedy: "tables and views are listed by: SELECT table_name FROM information_schema.tables WHERE table_schema = 'steerscope'")
+      remedy:
+        "tables and views are listed by: SELECT table_name FROM information_schema.tables WHERE table_schema = 'steerscope'"
+    )
   }
 }

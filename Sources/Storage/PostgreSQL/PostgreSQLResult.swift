@@ -100,6 +100,8 @@ package struct PostgreSQLRow: ~Copyable {
     case PostgreSQLType.float4, PostgreSQLType.float8: return Cell(Double(text))
     case PostgreSQLType.numeric: return Int(text).map { .integer($0) } ?? Cell(Double(text))
     case PostgreSQLType.bool: return .integer(text == "t" ? 1 : 0)
+    // ISO 8601, as SQLite's views have it: sessions are in UTC.
+    case PostgreSQLType.time: return .text(text.replacing(" ", with: "T").replacing("+00", with: "Z"))
     case PostgreSQLType.bytes: return .text("(\(max(0, text.utf8.count - 2) / 2) bytes)")
     default: return .text(text)
     }

@@ -29,10 +29,13 @@ actor PostgreSQLSession {
       do {
         return try body(connection)
       } catch let failure as PostgreSQLFailure {
+        let error = failure.asStoreError(address)
         keepIfUsable(connection)
+        // A server that has become a standby, or whose schema was changed under our statements: another connection.
+        if error.code == .unreachable || failure.isStale { self.connection = nil }
         collisions += 1
-        if failure.isCollision, collisions < Self.collisions { continue }
-        throw failure.asStoreError(address)
+        if failure.isCollision || failure.isStale, collisions < Self.collisions { continue }
+        throw error
       } catch {
         keepIfUsable(connection)
         throw error
@@ -46,8 +49,7 @@ actor PostgreSQLSession {
   private func opened() throws -> PostgreSQLConnection {
     if let connection {
       // A server that has restarted since the last call is noticed here, where it costs nothing.
-      connection.refresh()
-      if connection.isAlive && connection.isIdle { return connection }
+      if connection.isAlive, connection.isIdle, !connection.hasNews { return connection }
       self.connection = nil
     }
     let made = try PostgreSQLConnection(address, settings)
