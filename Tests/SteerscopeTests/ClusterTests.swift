@@ -96,7 +96,7 @@ struct ClusterTests {
       let watched = try cluster.call("watch", id, "--interval", "0.2")
       #expect(watched.status == 0, "\(watched.words)")
       #expect(watched.result.contains("tiny (\(id)): done") && !watched.result.contains("\u{1B}"))
-      let attempts = "SELECT count(*) FROM task_attempt"
+      let attempts = "SELECT count(*) FROM task_attempt WHERE outcome = 'done'"
       let tasks = try cluster.rows("SELECT count(*) FROM task")
       #expect(try cluster.rows(attempts) == tasks)
 
