@@ -38,12 +38,14 @@ struct WorkerCommand: AsyncParsableCommand {
   var leaseSeconds = 45.0
 
   func run() async throws {
-    let servers = try Servers(for: "worker")
+    _ = try service.address()
+    let pool = try threads.pool()
     let settings = try settings()
     let drain = try Amounts.seconds(drainSeconds, in: 0...86_400, flag: "--drain-seconds")
-    let artifacts = try artifactFolder()
+    let cacheBytes = try Amounts.bytes(cacheSize, flag: "--cache-size")
+    let servers = try Servers(for: "worker")
+    let artifacts = try artifactFolder(cacheBytes)
     let files = LocalFiles(folder: try Settings.filesFolder(), digests: Settings.digestMemory)
-    let pool = try threads.pool()
 
     let id = ServiceIdentity()
     let log = service.log.about("worker", id.text)
@@ -96,8 +98,7 @@ struct WorkerCommand: AsyncParsableCommand {
     return settings
   }
 
-  private func artifactFolder() throws(InputError) -> ArtifactFolder? {
-    let size = try Amounts.bytes(cacheSize, flag: "--cache-size")
+  private func artifactFolder(_ size: Int) throws(InputError) -> ArtifactFolder? {
     guard size > 0, let path = cache ?? Settings.cacheFolder.map({ $0 + "/artifacts" }) else { return nil }
     return try ArtifactFolder(path: path, capacity: size)
   }
