@@ -1,5 +1,3 @@
-internal import Foundation
-
 /// Where the right factor of a product, `[k, n]`, comes from.
 struct RightFactor {
   enum Layout {
@@ -38,7 +36,9 @@ struct Product {
   /// Panels of one block of an unpacked row-major factor.
   private static let panelsOfBlock = 32
   /// Up to this many rows an unpacked row-major factor is read in place: packing would cost more than it gives.
-  private static let rowsReadInPlace = 48
+  private static let rowsReadInPlace = TileShape.panels == 1 ? 48 : 256
+  /// Results of a strip of such a product: a part of the second-level cache, since long rows are worth more than the first.
+  private static let stripSize = 1 << 16
 
   private var panels: Int { (n + 15) / 16 }
 
@@ -335,20 +335,26 @@ struct Product {
   // MARK: Few rows, right factor in place
 
   private func readInPlace(_ pool: ThreadPool) {
-    // The strip of results stays in the first-level cache; wider strips read longer runs.
-    let widest = max(256, min(8192, 6144 / m & ~15))
+    let left = StreamedLeftFactor(left, rows: m, steps: k)
+    defer { left.packed.deallocate() }
+    let widest = max(256, min(8192, Product.stripSize / m & ~31))
     let share = (n + pool.threads * 4 - 1) / (pool.threads * 4)
-    let chunk = max(256, min(widest, (share + 15) & ~15))
+    let chunk = max(256, min(max(widest, 1024), (share + 31) & ~31))
     pool.divide((n + chunk - 1) / chunk) { task in
-      let first = task * chunk
-      let columns = min(chunk, n - first)
-      // A compact copy: rows 2^n bytes apart would share a few cache sets.
-      let strip = UnsafeMutablePointer<Float>.allocateAligned(m * chunk)
-      defer { strip.deallocate() }
-      streamRows(
-        right.type, right.base + first * right.type.bytes, rowBytes: right.rowBytes, steps: k, columns: columns,
-        left: left, rows: m, into: strip, cStride: chunk)
-      for row in 0..<m { (c + (row * cStride + first)).update(from: strip + row * chunk, count: columns) }
+      let columns = task * chunk..<min(n, task * chunk + chunk)
+      // A compact copy, whose rows are never 2^n bytes apart: they would share a few cache sets, and a load would wait for the
+      // store before it whose address differs in the upper bits only.
+      let stride = min(widest, chunk) + 32
+      let results = UnsafeMutablePointer<Float>.allocateAligned(m * stride)
+      defer { results.deallocate() }
+      for first in Swift.stride(from: columns.lowerBound, to: columns.upperBound, by: widest) {
+        let count = min(widest, columns.upperBound - first)
+        let b = right.base + first * right.type.bytes
+        streamStrip(
+          right.type,
+          StreamedStrip(b: b, rowBytes: right.rowBytes, columns: count), left: left, into: results, cStride: stride)
+        for row in 0..<m { (c + (row * cStride + first)).update(from: results + row * stride, count: count) }
+      }
     }
   }
 }
