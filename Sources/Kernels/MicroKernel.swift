@@ -168,37 +168,46 @@ struct TileOperands {
 /// What will be read later: tiles ask for it line by line, to have it in the second-level cache by then. It lies in runs of
 /// `runBytes`, one every `stride` bytes; a tile asks for a part of one run.
 struct LookAhead {
-  private let base: UnsafeRawPointer
+  private var run: UnsafeRawPointer
   private let runBytes: Int
   private let stride: Int
-  private let runs: Int
+  /// Runs still to ask for, the present one included.
+  private var runs: Int
   private var tilesOfRun = 1
-  /// How many tiles have asked.
+  private var bytesOfTile: Int
+  /// Tiles that have asked for a part of the present run.
   private var asked = 0
 
   init(_ base: UnsafeRawPointer, runBytes: Int, every stride: Int, runs: Int) {
-    (self.base, self.runBytes, self.stride, self.runs) = (base, runBytes, stride, max(0, runs))
+    (run, self.runBytes, self.stride, self.runs) = (base, runBytes, stride, max(0, runs))
+    bytesOfTile = runBytes
   }
 
   /// Nothing: the address is never read and any will do.
   init(nothingAt base: UnsafeRawPointer) { self.init(base, runBytes: 0, every: 0, runs: 0) }
 
   /// Divides the runs among so many tiles.
-  mutating func spread(over tiles: Int) { tilesOfRun = max(1, tiles / max(1, runs)) }
+  mutating func spread(over tiles: Int) {
+    tilesOfRun = max(1, tiles / max(1, runs))
+    bytesOfTile = (runBytes + tilesOfRun - 1) / tilesOfRun
+  }
 
   /// What the next tile asks for: from where on, and how many bytes.
   fileprivate mutating func take() -> (from: UnsafeRawPointer, bytes: Int) {
-    let run = asked / tilesOfRun
-    guard run < runs else { return (base, 0) }
-    let bytes = (runBytes &+ tilesOfRun &- 1) / tilesOfRun
-    let from = base + (run &* stride &+ (asked &- run &* tilesOfRun) &* bytes)
+    guard runs > 0 else { return (run, 0) }
+    let from = run + asked &* bytesOfTile
     asked &+= 1
-    return (from, bytes)
+    if asked == tilesOfRun {
+      run += stride
+      runs &-= 1
+      asked = 0
+    }
+    return (from, bytesOfTile)
   }
 
   /// Asks for what is left at once.
   mutating func finish() {
-    while asked / tilesOfRun < runs {
+    while runs > 0 {
       let (from, bytes) = take()
       for offset in Swift.stride(from: 0, to: bytes, by: 64) { processor_prefetch_second(from + offset) }
     }
@@ -250,7 +259,7 @@ private enum RowOrder: TileOrder {
   let bStep = Order.bStep(Format.self, call)
   let turns = operands.steps &>> 2
   var next = call.ahead.from
-  let advance = turns == 0 ? 0 : min(64, (call.ahead.bytes &+ 2 &* turns &- 1) / (2 &* turns))
+  let advance = min(64, Int(UInt32(truncatingIfNeeded: call.ahead.bytes &+ 2 &* turns) / UInt32(max(1, 2 &* turns))))
   for _ in 0..<turns {
     processor_prefetch_second(next)
     next += advance
@@ -341,19 +350,28 @@ func multiplyRowBlocks(
   _ blocks: Range<Int>, of rowBlocks: RowBlocks, panels: Int, _ operands: TileOperands, ahead: inout LookAhead
 ) {
   var operands = operands
+  var end = rowBlocks.start(blocks.lowerBound)
   for block in blocks {
-    let rows = rowBlocks.start(block &+ 1) &- rowBlocks.start(block)
+    let start = end
+    end = rowBlocks.start(block &+ 1)
+    let rows = end &- start
+    let next = operands.c + rows &* operands.cStride
     if block &+ 1 < blocks.upperBound {
       // The next tile's results: its chains can't begin before these arrive.
-      let next = operands.c + rows &* operands.cStride
-      for row in 0..<rows {
-        for panel in 0..<panels { processor_prefetch(next + (row &* operands.cStride &+ panel &* 16)) }
+      var line = next
+      for _ in 0..<rows {
+        processor_prefetch(line)
+        if TileShape.panels > 1 {
+          processor_prefetch(line + 16)
+          processor_prefetch(line + 32)
+        }
+        line += operands.cStride
       }
     }
     let call = TileCall(operands: operands, ahead: ahead.take())
     runTile(rows: rows, panels: panels, Float32Panel.self, PackedOrder.self, call)
     operands.a += rows &* operands.steps
-    operands.c += rows &* operands.cStride
+    operands.c = next
   }
 }
 

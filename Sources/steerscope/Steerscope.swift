@@ -31,7 +31,7 @@ struct Steerscope: AsyncParsableCommand {
           ExtractCommand.self, DecomposeCommand.self, EvaluateCommand.self, LogitsCommand.self, ActivationsCommand.self,
           TokenizeCommand.self, SAECommand.self, ModelCommand.self,
         ]),
-      CommandGroup(name: "This machine", subcommands: [DatabaseCommand.self, DoctorCommand.self]),
+      CommandGroup(name: "This machine", subcommands: [BenchCommand.self, DatabaseCommand.self, DoctorCommand.self]),
     ])
 
   static func main() async {
