@@ -121,6 +121,30 @@ let package = Package(
     // Real servers, for tests of what talks to them.
     .target(name: "TestServers", dependencies: ["CSpawn"], path: "Tests/TestServers", swiftSettings: common),
     .systemLibrary(name: "CSpawn", path: "Tests/CSpawn"),
+    // Everything that tasks made, for comparison.
+    .target(
+      name: "ResultDump", dependencies: ["Storage", "SweepRecords"], path: "Tests/ResultDump", swiftSettings: common),
+    .testTarget(
+      name: "IntegrationTests",
+      dependencies: [
+        "Messaging", "Orchestration", "OrchestrationSupport", "ResultDump", "Storage", "SweepRecords", "TestServers",
+        "steerscope",
+      ], swiftSettings: common),
+    // What a task costs beside its computing: `ops/bench/cluster`.
+    .executableTarget(
+      name: "cluster-benchmark",
+      dependencies: [
+        "CPostgreSQL", "CRabbitMQ", "CRabbitMQLogin", "Messaging", "Orchestration", "Storage", "SweepRecords",
+        "TestServers", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Benchmarks/Cluster", swiftSettings: common),
+    .systemLibrary(name: "CRabbitMQLogin", path: "Benchmarks/CRabbitMQLogin"),
+    // The cluster while everything around it fails: `ops/chaos`.
+    .executableTarget(
+      name: "chaos",
+      dependencies: [
+        "Messaging", "ResultDump", "Storage", "SweepRecords", "TensorFiles", "TestServers",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Tests/Chaos", swiftSettings: common),
     // Spawns the program, which the dependency has built beside the tests.
     tests("Steerscope", ["steerscope", "TensorFiles", "TestServers"]),
     tests("Storage", ["CPostgreSQL", "Diagnostics", "Schemas", "Storage", "SweepRecords", "TestServers"]),

@@ -46,7 +46,10 @@ extension TaskRun {
     }
     for (name, values) in extras.tensors where (name == "zero-vector") == isInspection { try writer.add(name, values) }
     try name(features, in: &rows, through: autoencoder, model: work.model)
-    return TaskResult(artifacts: [Artifact(name: "reconstructions", bytes: writer.bytes())], rows: rows)
+    let encoded = isInspection ? 1 : subjects.count * max(1, work.coefficients.count)
+    return TaskResult(
+      artifacts: [Artifact(name: "reconstructions", bytes: writer.bytes())], rows: rows,
+      effort: TaskEffort(features: autoencoder.width * encoded))
   }
 
   /// The layer's activations of a harvest slice [tokens, d], outliers left out.

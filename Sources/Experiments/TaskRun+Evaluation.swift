@@ -30,7 +30,9 @@ extension TaskRun {
       "propensity", shape: [directions.count, pairs.count, work.settings.coefficients.count], doubles: flat)
     return TaskResult(
       artifacts: [Artifact(name: "propensity", bytes: writer.bytes())],
-      rows: work.keepQuestions ? questionRows(work, propensities) : [])
+      rows: work.keepQuestions ? questionRows(work, propensities) : [],
+      effort: TaskEffort(
+        tokens: prepared.reduce(0) { $0 + $1.rows } * directions.count * work.settings.coefficients.count))
   }
 
   private func questionRows(_ work: EvaluateWork, _ propensities: [[[Double]]]) -> [TableRow] {
@@ -72,7 +74,9 @@ extension TaskRun {
     var writer = SafetensorsWriter()
     try writer.add("cross-entropy", shape: [sums.count, coefficients.count], doubles: sums.flatMap { $0 })
     try writer.add("tokens", shape: [1], integers: [count])
-    return TaskResult(artifacts: [Artifact(name: "side-effects", bytes: writer.bytes())])
+    return TaskResult(
+      artifacts: [Artifact(name: "side-effects", bytes: writer.bytes())],
+      effort: TaskEffort(tokens: count * directions.count * coefficients.count))
   }
 
   /// Each variant's vector at its norm, in units of the coefficient.

@@ -22,7 +22,9 @@ extension TaskRun {
     let activations = try read(contexts, prompted, work)
     var writer = SafetensorsWriter()
     for (layer, matrix) in activations { try writer.add("layer.\(layer)", matrix) }
-    return TaskResult(artifacts: [Artifact(name: "activations", bytes: writer.bytes())])
+    return TaskResult(
+      artifacts: [Artifact(name: "activations", bytes: writer.bytes())],
+      effort: TaskEffort(tokens: contexts.reduce(0) { $0 + $1.tokens.count }))
   }
 
   /// The contexts of a slice of a text's tokens; the first position of each says little and is left out.
@@ -90,7 +92,8 @@ extension TaskRun {
     try writer.add("tokens", shape: [tokens.count], integers: tokens)
     try writer.add("lengths", shape: [texts.count], integers: texts.map(\.count))
     try writer.add("skipped", shape: [texts.count], integers: requests.map(\.prompt.count))
-    return TaskResult(artifacts: [Artifact(name: "tokens", bytes: writer.bytes())])
+    return TaskResult(
+      artifacts: [Artifact(name: "tokens", bytes: writer.bytes())], effort: TaskEffort(tokens: tokens.count))
   }
 
   /// The sequences that a sampling task wrote.

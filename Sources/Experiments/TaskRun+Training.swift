@@ -19,8 +19,9 @@ extension TaskRun {
     try training.train(&state, until: work.to, pool: pool) { progress in
       guard advance(Double(progress.step - work.from) / Double(work.to - work.from)) else { throw CancellationError() }
     }
+    let effort = TaskEffort(features: plan.width * plan.batch * (work.to - work.from))
     guard work.to == plan.steps else {
-      return TaskResult(artifacts: [Artifact(name: "checkpoint", bytes: try state.serialized())])
+      return TaskResult(artifacts: [Artifact(name: "checkpoint", bytes: try state.serialized())], effort: effort)
     }
     let trained = try training.finish(
       state,
@@ -32,7 +33,7 @@ extension TaskRun {
         trained.autoencoder.row(
           name: "trained-\(plan.width)", layer: work.layer, source: "trained", statistics: trained.heldOut,
           steps: plan.steps)
-      ])
+      ], effort: effort)
   }
 
   /// The SAE of a decomposition: a file, a trained one, or the untrained control of its shape.

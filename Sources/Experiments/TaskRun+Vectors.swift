@@ -28,7 +28,9 @@ extension TaskRun {
       try writer.add("positive-counts", shape: [pairs.count], integers: activations.positiveCounts)
       try writer.add("negative-counts", shape: [pairs.count], integers: activations.negativeCounts)
     }
-    return TaskResult(artifacts: [Artifact(name: "activations", bytes: writer.bytes())])
+    let tokens = pairs.reduce(0) { $0 + $1.prompt.count + $1.positive.count + $1.negative.count }
+    return TaskResult(
+      artifacts: [Artifact(name: "activations", bytes: writer.bytes())], effort: TaskEffort(tokens: tokens))
   }
 
   func vectors(_ work: VectorsWork) throws -> TaskResult {

@@ -1,3 +1,5 @@
+package import SweepRecords
+
 /// How many tasks a worker claims at once: one when they take seconds, several when they are so short that transactions
 /// would cost more than the work (protocol.md 13).
 package struct BatchSize: Sendable {
@@ -5,6 +7,8 @@ package struct BatchSize: Sendable {
   package var target: Double
   package var limit: Int
   private var average: Double?
+  /// Seconds that tasks of a kind take here.
+  private var kinds: [TaskKind: Double] = [:]
 
   package init(target: Double = 0.5, limit: Int = 64) {
     self.target = target
@@ -26,9 +30,24 @@ package struct BatchSize: Sendable {
     }
   }
 
+  /// The seconds that a task of a kind is expected to take; those of a whole batch where nothing is known.
+  package func expected(_ kind: TaskKind) -> Double { kinds[kind] ?? target }
+
+  /// How many of the tasks, of these kinds in this order, are one batch: one, and more while they take twice the target
+  /// at most. What is left others can do meanwhile.
+  package func fitting(_ kinds: [TaskKind]) -> Int {
+    var seconds = 0.0
+    let fitting = kinds.prefix { kind in
+      seconds += expected(kind)
+      return seconds <= 2 * target
+    }.count
+    return min(kinds.count, max(1, fitting))
+  }
+
   /// Learns from a task that took so many seconds. One long task is enough to make batches small.
-  package mutating func took(_ seconds: Double) {
+  package mutating func took(_ seconds: Double, _ kind: TaskKind) {
     let seconds = max(seconds, 1e-6)
+    kinds[kind] = kinds[kind].map { 0.75 * $0 + 0.25 * seconds } ?? seconds
     average = max(seconds, average.map { 0.75 * $0 + 0.25 * seconds } ?? seconds)
     let wanted = min(Double(limit), target / (average ?? seconds))
     var power = 1

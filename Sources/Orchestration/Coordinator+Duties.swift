@@ -14,6 +14,7 @@ extension Coordinator {
       let next = open.last { sweep in
         sweep.id == settings.only ?? sweep.id && unplannable[sweep.id].map { $0.until <= now } ?? true
       }
+      hasPlanned = next == nil
       guard let next else { return schedule.did(.expand, at: now) }
       planning = try await trying("submission") { try await store.submission(of: next.id) }
     }
@@ -60,6 +61,10 @@ extension Coordinator {
   func dispatch() async throws {
     guard await haveQueues() else { return }
     let now = time.now()
+    // What is planned meanwhile may share tasks that an earlier process had queued: the first dispatch takes all.
+    if settings.isAlone, isFirstDispatch, !hasPlanned {
+      return schedule.postpone(.dispatch, until: now + .milliseconds(20))
+    }
     // Alone, all that is queued was queued by a process that is gone: its messages went with it.
     let ringsAll = isFirstDispatch && settings.isAlone
     // While messages are not taken, one tries whether they are again.

@@ -79,6 +79,8 @@ package actor Coordinator {
   /// Whether the first dispatch and reaping since the lead was taken are still to come.
   var isFirstDispatch = true
   var isFirstReap = true
+  /// Whether nothing was left to plan when it was last looked for.
+  var hasPlanned = false
   private var isStopping = false
   /// When a call to the store last came back.
   private var lastContact: Duration?
@@ -243,6 +245,7 @@ package actor Coordinator {
         schedule.tookLead(at: asked)
         isFirstDispatch = true
         isFirstReap = true
+        hasPlanned = false
         planning = nil
         wakes.ringAll()
       }

@@ -9,7 +9,7 @@ extension Worker {
   func handle(_ deliveries: [Delivery], from consumer: any TaskConsumer) async throws {
     var tags = await read(deliveries, from: consumer)
     guard !tags.isEmpty else { return }
-    let claimed = try await claim(tags.keys.sorted())
+    var claimed = try await claim(tags.keys.sorted())
     let wanted = Set(claimed.map(\.lease.task))
     let unwanted = tags.filter { !wanted.contains($0.key) }
     if !unwanted.isEmpty {
@@ -18,6 +18,14 @@ extension Worker {
       await learn(from: unwanted.keys.sorted())
     }
 
+    // The short ones first; what is too much for one batch others may do at once.
+    claimed.sort { (batch.expected($0.kind), $0.lease.task) < (batch.expected($1.kind), $1.lease.task) }
+    let fitting = batch.fitting(claimed.map(\.kind))
+    if fitting < claimed.count {
+      try await giveBack(claimed[fitting...].map(\.lease), reason: "too much for one batch")
+      await acknowledge(claimed[fitting...].map(\.lease.task), &tags, consumer)
+      claimed.removeSubrange(fitting...)
+    }
     var finished: [FinishedTask] = []
     let start = time.now()
     for (index, task) in claimed.enumerated() {
@@ -34,7 +42,7 @@ extension Worker {
       case .failure(let fault): try await settle(fault, of: task)
       }
       if let unfit { await declareUnfit(unfit) }
-      batch.took((time.now() - began).inSeconds)
+      batch.took((time.now() - began).inSeconds, task.kind)
       if (time.now() - start).inSeconds > batch.target {
         try await finish(finished)
         await acknowledge(finished.map(\.lease.task), &tags, consumer)
@@ -200,9 +208,9 @@ extension Worker {
         if outcome == .fenced {
           log(
             LogEntry(
-              .warning, "a result came too late", sweep: sweeps[task.lease], task: task.lease.task, attempt: task.lease.token, worker: id))
-        }
-        else {
+              .warning, "a result came too late", sweep: sweeps[task.lease], task: task.lease.task,
+              attempt: task.lease.token, worker: id))
+        } else {
           log(
             LogEntry(
               batch.size > 1 ? .debug : .info, "a task is done", sweep: sweeps[task.lease], task: task.lease.task,

@@ -128,7 +128,8 @@ package actor Worker {
     _ registration: WorkerRegistration, settings: Settings = Settings(), store: any ResultStore,
     queue: any TaskQueue, executor: any TaskExecutor, files: any FileResolver,
     artifacts: ArtifactFolder? = nil, memoryInUse: @escaping @Sendable () -> Int? = { ProcessMemory.inUse },
-    time: Timekeeper = .continuous(), log: @escaping LogSink = { _ in }, events: @escaping @Sendable (Event) -> Void = { _ in }
+    time: Timekeeper = .continuous(), log: @escaping LogSink = { _ in },
+    events: @escaping @Sendable (Event) -> Void = { _ in }
   ) {
     self.registration = registration
     self.settings = settings
@@ -161,6 +162,10 @@ package actor Worker {
         try await group.next()
       }
     } catch is CancellationError {
+      await signOff()
+      return .stopped
+    } catch let error as StoreError where error.isTransient && phase == .stopping {
+      // What could not be given back goes by lease.
       await signOff()
       return .stopped
     } catch {
@@ -284,7 +289,7 @@ package actor Worker {
       // A broker that never took us has to be mended by a person; one that did may be between two states.
       if error.code == .refused, !hasConsumed { throw error }
       log(LogEntry(.warning, "could not consume", worker: id, details: ["error": error.description]))
-      try await time.sleep(connecting.failed(jitter: time.jitter()))
+      await wake.wait(atMost: connecting.failed(jitter: time.jitter()), time)
       return nil
     }
   }

@@ -12,6 +12,9 @@ package struct PreparedQuestion: Sendable {
   /// By side: the score without steering.
   fileprivate(set) var unsteered: [Double]
 
+  /// How many tokens each steered run of it goes through.
+  package var rows: Int { residuals.reduce(0) { $0 + $1.rows } }
+
   /// The memory that it holds, what it shares with others counted in full.
   package var bytes: Int { cache.bytes + residuals.reduce(0) { $0 + 4 * $1.elements.count } }
 }

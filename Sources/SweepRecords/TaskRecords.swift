@@ -99,11 +99,12 @@ package struct TaskResult: Sendable {
   package var artifacts: [Artifact]
   package var rows: [TableRow]
   /// What it took; no part of the result.
-  package var effort = TaskEffort()
+  package var effort: TaskEffort
 
-  package init(artifacts: [Artifact] = [], rows: [TableRow] = []) {
+  package init(artifacts: [Artifact] = [], rows: [TableRow] = [], effort: TaskEffort = TaskEffort()) {
     self.artifacts = artifacts
     self.rows = rows
+    self.effort = effort
   }
 }
 

@@ -21,15 +21,27 @@ package final class HealthServer: Sendable {
     at address: ListenAddress, subject: String, metrics: Metrics, limits: HTTPServer.Limits = HTTPServer.Limits(),
     liveness: @escaping Check = { [] }, readiness: @escaping Check
   ) throws(InputError) {
+    let ready = Self.readyGauge(metrics)
+    let isReady: Check = {
+      let reasons = await readiness()
+      ready.set(reasons.isEmpty ? 1 : 0)
+      return reasons
+    }
     server = try HTTPServer(at: address, subject: subject, limits: limits) { request in
       switch request.path {
       case "/metrics":
-        HTTPResponse(contentType: PrometheusText.contentType, body: Array(metrics.text().utf8))
-      case "/livez": Self.answer(await liveness(), well: "alive")
-      case "/readyz": Self.answer(await readiness(), well: "ready")
-      default: HTTPResponse(.notFound, text: "here are /metrics, /livez and /readyz")
+        _ = await isReady()
+        return HTTPResponse(contentType: PrometheusText.contentType, body: Array(metrics.text().utf8))
+      case "/livez": return Self.answer(await liveness(), well: "alive")
+      case "/readyz": return Self.answer(await isReady(), well: "ready")
+      default: return HTTPResponse(.notFound, text: "here are /metrics, /livez and /readyz")
       }
     }
+  }
+
+  /// What `/readyz` says, for Prometheus too: asked whenever metrics are read.
+  package static func readyGauge(_ metrics: Metrics) -> Gauge {
+    metrics.gauge("steerscope_ready", "1 while the process can do its work, 0 while /readyz says why not.")
   }
 
   /// Serves until its task is cancelled. Called once.

@@ -39,12 +39,13 @@ struct CoordinatorCommand: AsyncParsableCommand {
     log(LogEntry(.info, "a coordinator starts", details: ["host": id.host, "process": "\(id.process)"]))
     let health = try ServiceHealth(service, log: log)
     let metrics = CoordinatorMetrics(health.metrics)
+    let broker = BrokerMetrics(health.metrics)
     let signals = StopSignals()
     let store = try await signals.interrupting {
       try await servers.store(log: log, name: "steerscope coordinator/\(id.text)")
     }
     guard let store else { return }
-    let queue = servers.queue(log: log, name: "coordinator/\(id.text)") { _ in }
+    let queue = servers.queue(log: log, name: "coordinator/\(id.text)") { broker.note($0) }
     try await requireAcceptance(queue, log)
     let coordinator = Coordinator(
       settings: settings, store: store, queue: queue,
@@ -96,7 +97,7 @@ extension StopSignals {
     do {
       let result = try await task.value
       return count == 0 ? result : nil
-    } catch where count > 0 {
+    } catch  where count > 0 {
       return nil
     }
   }

@@ -51,7 +51,8 @@ struct DoctorCommand: AsyncParsableCommand {
     guard let row = reply.rows.first, row.count == 5, case .text(let version) = row[0], case .text(let user) = row[1]
     else { throw StoreError(.internal, "\(store.address) gave no answer about itself") }
     let rights = zip(["submits and leads", "works", "reads"], row[2...]).filter { $1 == .integer(1) }.map(\.0)
-    let may = rights.isEmpty ? "may do nothing: grant it a role of ops/postgres/roles.sql" : rights.joined(separator: ", ")
+    let may =
+      rights.isEmpty ? "may do nothing: grant it a role of ops/postgres/roles.sql" : rights.joined(separator: ", ")
     let schema = try await store.schemaVersion()
     return "\(store.address), PostgreSQL \(version), schema version \(schema), user \(user) \(may)"
   }
@@ -66,7 +67,8 @@ struct DoctorCommand: AsyncParsableCommand {
     do {
       let letters = try await queue.deadLetterCount()
       await queue.close()
-      let dead = letters == 0 ? "no dead letters" : "\(letters) dead letters: look at them in \(settings.queuePrefix).dead"
+      let dead =
+        letters == 0 ? "no dead letters" : "\(letters) dead letters: look at them in \(settings.queuePrefix).dead"
       return "\(settings), \(greeting.withLock { $0 }), \(dead)"
     } catch {
       await queue.close()

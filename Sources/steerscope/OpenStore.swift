@@ -17,7 +17,8 @@ enum OpenStore {
     case .postgresql:
       throw InputError(
         "STEERSCOPE_DATABASE", expected: "sqlite:PATH for `run`, which works on this machine alone",
-        found: "a PostgreSQL server", remedy: "hand the sweep to the cluster with `steerscope submit`, or set sqlite:PATH")
+        found: "a PostgreSQL server",
+        remedy: "hand the sweep to the cluster with `steerscope submit`, or set sqlite:PATH")
     }
   }
 
@@ -28,10 +29,9 @@ enum OpenStore {
 
   /// The store, wherever it is; `creating` makes a file where there is none.
   static func open(creating: Bool = false) async throws -> any ResultStore {
-    guard case .postgresql(let uri) = try Settings.database() else { return try file(creating: creating) }
-    let store = try PostgreSQLStore(uri: uri)
-    try await store.connect()
-    return store
+    let locator = try Settings.database()
+    if case .sqlite = locator { _ = try path() }
+    return try await locator.open(creating: creating)
   }
 
   /// A sweep by name, id or beginning of an id; without one, the newest.

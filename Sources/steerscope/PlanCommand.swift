@@ -78,7 +78,9 @@ struct PlanCommand: AsyncParsableCommand {
 
   /// The keys of the plan's tasks that the database has done.
   private func doneKeys(_ plan: SweepPlan) async throws -> Set<Digest> {
-    if case .sqlite = try Settings.database(), !FileManager.default.fileExists(atPath: try OpenStore.path()) { return [] }
+    if case .sqlite = try Settings.database(), !FileManager.default.fileExists(atPath: try OpenStore.path()) {
+      return []
+    }
     let store = try await OpenStore.open()
     var done: Set<Digest> = []
     for unit in 0..<plan.unitCount {

@@ -30,7 +30,8 @@ enum Secrets {
     known.withLock { $0 }.reduce(text) { text, secret in
       // One of a letter or two would tear words apart; it is hidden where a URI has it.
       secret.count < 4
-        ? text.replacingOccurrences(of: ":\(secret)@", with: ":***@") : text.replacingOccurrences(of: secret, with: "***")
+        ? text.replacingOccurrences(of: ":\(secret)@", with: ":***@")
+        : text.replacingOccurrences(of: secret, with: "***")
     }
   }
 }

@@ -20,7 +20,8 @@ struct ServiceLog: Sendable {
 
   func callAsFunction(_ entry: LogEntry) {
     guard entry.level >= level else { return }
-    let time = Date().formatted(.iso8601.year().month().day().time(includingFractionalSeconds: true).timeZone(separator: .omitted))
+    let time = Date().formatted(
+      .iso8601.year().month().day().time(includingFractionalSeconds: true).timeZone(separator: .omitted))
     Terminal.say(
       format == .json
         ? entry.json(time: time).render(pretty: false).trimmingCharacters(in: .newlines) : entry.line(time: time))
@@ -57,14 +58,16 @@ extension LogEntry {
 
   /// Words of plain characters as they are, others quoted, so that an entry stays one line.
   private static func quoted(_ text: String) -> String {
-    let isPlain = !text.isEmpty && text.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value < 0x7F && $0 != "\"" && $0 != "=" }
+    let isPlain =
+      !text.isEmpty && text.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value < 0x7F && $0 != "\"" && $0 != "=" }
     return isPlain ? text : text.debugDescription
   }
 
   /// The entry as a JSON object; task and attempt are numbers.
   func json(time: String) -> JSONText {
     let numbers: [String: JSONText] = [
-      "task": task.map { .integer(Int($0.number)) } ?? .null, "attempt": attempt.map { .integer(Int($0.number)) } ?? .null,
+      "task": task.map { .integer(Int($0.number)) } ?? .null,
+      "attempt": attempt.map { .integer(Int($0.number)) } ?? .null,
     ]
     return .object(
       [("time", .text(time)), ("level", .text(level.rawValue)), ("message", .text(message))]

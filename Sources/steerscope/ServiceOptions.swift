@@ -5,8 +5,8 @@ internal import Telemetry
 
 /// What both long-running processes take.
 struct ServiceOptions: ParsableArguments {
-  @Option(parsing: .unconditional, help: "Serve /metrics, /livez and /readyz on this port, or ADDRESS:PORT.")
-  var metricsPort: String?
+  @Option(parsing: .unconditional, help: "Serve /metrics, /livez and /readyz on this port; 0 picks a free one.")
+  var metricsPort: Int?
 
   @Option(help: "The address on which they are served; 127.0.0.1 unless said.")
   var metricsAddress: String?
@@ -27,11 +27,10 @@ struct ServiceOptions: ParsableArguments {
       }
       return nil
     }
-    var address = try ListenAddress(parsing: metricsPort, subject: "--metrics-port")
-    if let metricsAddress {
-      address = try ListenAddress(parsing: "\(metricsAddress):\(address.port)", subject: "--metrics-address")
+    guard let port = UInt16(exactly: metricsPort) else {
+      throw InputError("--metrics-port", expected: "a port from 0 to 65535", found: "\(metricsPort)")
     }
-    return address
+    return ListenAddress(host: metricsAddress ?? ListenAddress.loopback, port: port)
   }
 }
 
@@ -47,7 +46,9 @@ enum Amounts {
       throw InputError(flag, expected: "bytes as in 512M or 8G", found: "\"\(text.prefix(40))\"")
     }
     let bytes = number * Double(1 << (shift ?? 0))
-    guard bytes < 1e18 else { throw InputError(flag, expected: "less than 10^18 bytes", found: "\"\(text.prefix(40))\"") }
+    guard bytes < 1e18 else {
+      throw InputError(flag, expected: "less than 10^18 bytes", found: "\"\(text.prefix(40))\"")
+    }
     return Int(bytes)
   }
 

@@ -33,7 +33,7 @@ struct Steerscope: AsyncParsableCommand {
           ExtractCommand.self, DecomposeCommand.self, EvaluateCommand.self, LogitsCommand.self, ActivationsCommand.self,
           TokenizeCommand.self, SAECommand.self, ModelCommand.self,
         ]),
-      CommandGroup(name: "This machine", subcommands: [DatabaseCommand.self, DoctorCommand.self]),
+      CommandGroup(name: "This machine", subcommands: [DatabaseCommand.self, DoctorCommand.self, ProbeCommand.self]),
     ])
 
   static func main() async {

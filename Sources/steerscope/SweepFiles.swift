@@ -19,7 +19,8 @@ struct SweepFiles {
     }
     document = text
     specification = try SweepSpecification(yaml: text, name: path, environment: Terminal.environment)
-    let resolver = SweepResolver(inspector: SweepFileInspection(), file: path, filesFolder: try Settings.filesFolder(),
+    let resolver = SweepResolver(
+      inspector: SweepFileInspection(), file: path, filesFolder: try Settings.filesFolder(),
       digests: { [digests = Settings.digestMemory] path throws(InputError) in try digests.digest(of: path) })
     resolution = try resolver.resolve(specification)
   }

@@ -26,7 +26,9 @@ struct WorkerCommand: AsyncParsableCommand {
   @Option(parsing: .unconditional, help: "Seconds that a task may compute; 0 for no limit.")
   var taskSeconds = 3600.0
   @Option(
-    help: "Memory that the process may use while a task runs, as in 8G; 9 tenths of what there is unless said, 0 for no limit.")
+    help:
+      "Memory that the process may use while a task runs, as in 8G; 9 tenths of what there is unless said, 0 for no limit."
+  )
   var memoryLimit: String?
   @Option(help: "The folder that keeps artifacts between tasks; one of the user's cache unless said.")
   var cache: String?
@@ -47,23 +49,20 @@ struct WorkerCommand: AsyncParsableCommand {
     let log = service.log.about("worker", id.text)
     let health = try ServiceHealth(service, log: log)
     let metrics = WorkerMetrics(health.metrics)
+    let broker = BrokerMetrics(health.metrics)
     let signals = StopSignals()
     let store = try await signals.interrupting {
       try await servers.store(log: log, name: "steerscope worker/\(id.text)")
     }
     guard let store else { return }
-    let queue = servers.queue(log: log, name: "worker/\(id.text)") { _ in }
+    let queue = servers.queue(log: log, name: "worker/\(id.text)") { broker.note($0) }
     let worker = Worker(
       WorkerRegistration(
         id: WorkerID(id.text), host: id.host, process: id.process, version: Version.number,
         numericsVersion: numericsVersion, cpu: Machine.cpuLevel, threads: pool.threads),
       settings: settings, store: store, queue: queue, executor: ExperimentExecutor(pool: pool), files: files,
       artifacts: artifacts, log: log, events: { metrics.note($0) })
-    health.check {
-      let hindrances = await worker.hindrances
-      metrics.note(isReady: hindrances.isEmpty)
-      return hindrances
-    }
+    health.check { await worker.hindrances }
     signals.handle { count in
       Task {
         switch count {

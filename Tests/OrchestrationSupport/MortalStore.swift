@@ -99,14 +99,18 @@ package struct MortalStore: ResultStore {
   package func recomputeCounters(as leader: LeaderToken) async throws -> [CounterCorrection] {
     try await alive { try await inner.recomputeCounters(as: leader) }
   }
-  package func register(_ worker: WorkerRegistration) async throws { try await alive { try await inner.register(worker) } }
+  package func register(_ worker: WorkerRegistration) async throws {
+    try await alive { try await inner.register(worker) }
+  }
   package func claim(_ tasks: [TaskID], worker: WorkerID, for seconds: Double) async throws -> [ClaimedTask] {
     try await around(.beforeClaim, .afterClaim) { try await inner.claim(tasks, worker: worker, for: seconds) }
   }
   package func claimMisses(_ tasks: [TaskID], worker: WorkerID) async throws -> [TaskID: ClaimMiss] {
     try await alive { try await inner.claimMisses(tasks, worker: worker) }
   }
-  package func heartbeat(_ worker: WorkerID, _ condition: WorkerCondition, for seconds: Double) async throws -> HeartbeatReply {
+  package func heartbeat(_ worker: WorkerID, _ condition: WorkerCondition, for seconds: Double) async throws
+    -> HeartbeatReply
+  {
     try await alive { try await inner.heartbeat(worker, condition, for: seconds) }
   }
   package func finish(_ finished: [FinishedTask], worker: WorkerID) async throws -> [FinishOutcome] {
@@ -127,7 +131,9 @@ package struct MortalStore: ResultStore {
   package func sweeps(in state: SweepState?) async throws -> [SweepSummary] {
     try await alive { try await inner.sweeps(in: state) }
   }
-  package func findSweep(_ text: String) async throws -> SweepSummary? { try await alive { try await inner.findSweep(text) } }
+  package func findSweep(_ text: String) async throws -> SweepSummary? {
+    try await alive { try await inner.findSweep(text) }
+  }
   package func submission(of sweep: SweepID) async throws -> StoredSubmission {
     try await alive { try await inner.submission(of: sweep) }
   }
@@ -149,7 +155,9 @@ package struct MortalStore: ResultStore {
   package func artifactReference(task key: Digest, name: String) async throws -> ArtifactReference? {
     try await alive { try await inner.artifactReference(task: key, name: name) }
   }
-  package func artifact(_ digest: Digest) async throws -> [UInt8]? { try await alive { try await inner.artifact(digest) } }
+  package func artifact(_ digest: Digest) async throws -> [UInt8]? {
+    try await alive { try await inner.artifact(digest) }
+  }
   package func query(_ sql: String, limits: QueryLimits) async throws -> QueryResult {
     try await alive { try await inner.query(sql, limits: limits) }
   }

@@ -1,5 +1,5 @@
 internal import Foundation
-package import Orchestration
+internal import Orchestration
 package import Storage
 package import SweepRecords
 internal import Synchronization
@@ -116,7 +116,8 @@ package struct PretendExpander: SweepExpander {
 
   package struct Broken: Error {}
 
-  package func chunk(of resolved: String, from cursor: Int, limit: Int) throws -> (tasks: [TaskDefinition], next: Int?) {
+  package func chunk(of resolved: String, from cursor: Int, limit: Int) throws -> (tasks: [TaskDefinition], next: Int?)
+  {
     let sweep = try JSONDecoder().decode(PretendSweep.self, from: Data(resolved.utf8))
     if sweep.isBroken, cursor > 0 { throw Broken() }
     let tasks = try sweep.tasks()

@@ -48,7 +48,9 @@ package final class SweepWorld: Sendable {
     let queue = InProcessQueue()
     broker = queue
     store = try SQLiteStore(path: folder.appending(path: "sweeps.db").path, clock: time.clock)
-    ground = Ground(openStore: { try SQLiteStore(path: ":memory:", clock: $0) }, openQueue: { queue }, bury: { _ in queue.disconnect() })
+    ground = Ground(
+      openStore: { try SQLiteStore(path: ":memory:", clock: $0) }, openQueue: { queue },
+      bury: { _ in queue.disconnect() })
   }
 
   /// Any store and queue.
@@ -112,9 +114,9 @@ package final class SweepWorld: Sendable {
   package func worker(
     _ name: String = "worker", executor: any TaskExecutor = PretendExecutor(), mortality: Mortality = Mortality(),
     queue: (any TaskQueue)? = nil, files: any FileResolver = PretendFiles(), artifacts: ArtifactFolder? = nil,
-    memoryInUse: @escaping @Sendable () -> Int? = { nil }, timekeeper: Timekeeper? = nil,
-    _ change: (inout Worker.Settings) -> Void = { _ in }, log: @escaping LogSink = { _ in },
-    events: @escaping @Sendable (Worker.Event) -> Void = { _ in }
+    timekeeper: Timekeeper? = nil,
+    _ change: (inout Worker.Settings) -> Void = { _ in }, memoryInUse: @escaping @Sendable () -> Int? = { nil },
+    log: @escaping LogSink = { _ in }, events: @escaping @Sendable (Worker.Event) -> Void = { _ in }
   ) async throws -> Worker {
     var settings = Worker.Settings()
     settings.batch = BatchSize(target: 0, limit: 1)
@@ -187,7 +189,8 @@ package final class SweepWorld: Sendable {
   /// How often each task was finished, by key.
   package func finishedAttempts() async throws -> [String] {
     try await rows(
-      "SELECT t.key, (SELECT count(*) FROM task_attempt a WHERE a.task = t.id AND a.outcome = 'done') AS done FROM task t")
+      "SELECT t.key, (SELECT count(*) FROM task_attempt a WHERE a.task = t.id AND a.outcome = 'done') AS done FROM task t"
+    )
   }
 
   /// What an undisturbed run of the standard sweep leaves.

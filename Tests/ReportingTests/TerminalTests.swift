@@ -138,7 +138,7 @@ struct StatusTests {
       try JSONSerialization.jsonObject(with: Data(status.render(as: .json).utf8)) as? [String: Any])
     #expect(
       Set(object.keys)
-        == ["sweep", "name", "state", "tasks", "stages", "rate", "seconds_left", "workers", "parked"])
+        == ["sweep", "name", "state", "tasks", "stages", "rate", "seconds_left", "workers", "parked", "problem"])
     #expect(object["state"] as? String == "done")
     #expect((object["tasks"] as? [String: Int])?["done"] == 6)
     #expect(object["seconds_left"] is NSNull)

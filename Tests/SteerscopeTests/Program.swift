@@ -88,6 +88,16 @@ struct Program {
     return output
   }
 
+  /// Waits until a text is in a file, at most so many seconds; says whether it came.
+  func waits(for words: String, in name: String, seconds: Double = 30) async throws -> Bool {
+    let end = ContinuousClock.now + .seconds(seconds)
+    while ContinuousClock.now < end {
+      if try text(name).contains(words) { return true }
+      try await Task.sleep(for: .milliseconds(30))
+    }
+    return false
+  }
+
   func path(_ name: String) -> String { folder + "/" + name }
   func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
   func text(_ name: String) throws -> String { try String(contentsOfFile: path(name), encoding: .utf8) }

@@ -139,7 +139,7 @@ import Testing
     let status = try program("status", "tiny", "--format", "json").json()
     #expect(
       Set(status.keys) == [
-        "sweep", "name", "state", "tasks", "stages", "rate", "seconds_left", "workers", "parked",
+        "sweep", "name", "state", "tasks", "stages", "rate", "seconds_left", "workers", "parked", "problem",
       ])
     #expect(status["name"] as? String == "tiny" && status["state"] as? String == "done")
     #expect((status["tasks"] as? [String: Int])?["done"] == count)

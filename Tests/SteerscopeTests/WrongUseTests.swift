@@ -59,7 +59,15 @@ import Testing
     (["status"], "steerscope.db"), (["query", "SELECT 1"], "steerscope.db"),
     (["watch", "x", "--interval", "nan"], "nan"),
     (["run", "none.yaml"], "none.yaml"), (["plan", "."], "a directory"),
-    (["report", "x", "-o", "no/x.html"], "no/x.html"),
+    (["report", "x", "-o", "no/x.html"], "no/x.html"), (["submit", "none.yaml"], "none.yaml"),
+    (["submit", "x", "--priority", "urgent"], "--priority: expected one of high, normal, low"),
+    (["coordinator"], "STEERSCOPE_DATABASE"), (["worker"], "`steerscope run SWEEP.yaml` does all of it"),
+    (["worker", "--threads", "0"], "--threads"), (["worker", "--drain-seconds", "-1"], "--drain-seconds"),
+    (["worker", "--task-seconds", "nan"], "--task-seconds"), (["worker", "--memory-limit", "much"], "--memory-limit"),
+    (["worker", "--cache-size", "-5G"], "--cache-size"), (["worker", "--log-format", "xml"], "xml"),
+    (["worker", "--metrics-port", "99999"], "--metrics-port"),
+    (["worker", "--metrics-address", "127.0.0.1"], "--metrics-address"),
+    (["coordinator", "--redispatch-seconds", "0"], "--redispatch-seconds"),
   ]
 
   @Test(arguments: calls) func oneLineAndStatusTwo(arguments: [String], words: String) async throws {
@@ -207,11 +215,39 @@ import Testing
     }
   }
 
+  /// Servers that a long-running process can't do without, and passwords that nobody sees.
+  @Test func clustersThatAreNone() async throws {
+    try await Program.inFolder { program in
+      let database = "postgresql://me:s3cretword@127.0.0.1:1/db"
+      for command in ["coordinator", "worker"] {
+        let lite = try program(
+          command, environment: ["STEERSCOPE_DATABASE": "sqlite:x.db", "STEERSCOPE_BROKER": "amqp://h"])
+        #expect(lite.refused(naming: "found a SQLite file"), "\(lite.words)")
+        let alone = try program(command, environment: ["STEERSCOPE_DATABASE": database])
+        #expect(alone.refused(naming: "STEERSCOPE_BROKER"), "\(alone.words)")
+        for broker in ["http://x", "amqp://me:s3cretword@h:x/", "amqp://me:s3cret%zz@h"] {
+          let output = try program(
+            command, environment: ["STEERSCOPE_DATABASE": database, "STEERSCOPE_BROKER": broker])
+          #expect(output.refused(naming: "STEERSCOPE_BROKER"), "\(output.words)")
+          #expect(!output.words.contains("s3cret"))
+        }
+      }
+      try program.write("\n", to: "empty")
+      let empty = try program(
+        "worker", environment: ["STEERSCOPE_BROKER_FILE": "empty", "STEERSCOPE_DATABASE": database])
+      #expect(empty.refused(naming: "STEERSCOPE_BROKER_FILE"), "\(empty.words)")
+      #expect(try program.names == ["empty"])
+    }
+  }
+
   @Test func helpAndVersion() async throws {
     try await Program.inFolder { program in
       let help = try program("--help")
       #expect(help.status == 0 && help.words.isEmpty)
-      for command in ["run", "plan", "status", "watch", "retry", "delete", "report", "query", "export", "extract"] {
+      for command in [
+        "run", "plan", "status", "watch", "retry", "delete", "report", "query", "export", "extract", "submit",
+        "coordinator", "worker", "doctor",
+      ] {
         #expect(help.result.contains("  \(command) "))
         #expect(try program(command, "--help").status == 0)
       }

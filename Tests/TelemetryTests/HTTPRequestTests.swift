@@ -53,15 +53,13 @@ import Testing
     #expect(String(decoding: response.bytes(withBody: false), as: UTF8.self) + "well\n" == text)
   }
 
-  @Test func addressesAreRead() throws {
-    let read = { try ListenAddress(parsing: $0, subject: "--metrics-port") }
-    #expect(try read("9464") == ListenAddress(port: 9464))
-    #expect(try read("0") == ListenAddress(host: "127.0.0.1", port: 0))
-    #expect(try read("0.0.0.0:80").description == "0.0.0.0:80")
-    #expect(try read("localhost:80").description == "127.0.0.1:80")
-    #expect(try read("[::1]:9").description == "[::1]:9")
-    for text in ["", "x", "-1", "65536", "1.2.3:80", "host:80", "::1:80", "[1.2.3.4]:80", ":80", "80:", "+80", "٣"] {
-      #expect(throws: (any Error).self, "\(text)") { try read(text) }
+  @Test func addressesAreShownAsTheyAreWritten() {
+    #expect(ListenAddress(port: 9464).description == "127.0.0.1:9464")
+    #expect(ListenAddress(host: "::1", port: 9).description == "[::1]:9")
+    #expect(ListenAddress(host: "::", port: 0).socketAddress?.isSix == true)
+    #expect(ListenAddress(host: "0.0.0.0", port: 0).socketAddress?.isSix == false)
+    for host in ["", "localhost", "1.2.3", "[::1]", "1.2.3.4 ", "a\u{0}b"] {
+      #expect(ListenAddress(host: host, port: 0).socketAddress == nil, "\(host)")
     }
   }
 }

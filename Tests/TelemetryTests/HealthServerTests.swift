@@ -82,6 +82,9 @@ import Testing
       let text = "no broker\nmodel.gguf is missing\n"
       #expect(await get("/readyz", at: address) == HTTPProbe.Reply(status: 503, text: text))
       #expect(await get("/livez", at: address)?.status == 200)
+      #expect(await get("/metrics", at: address)?.text.contains("\nsteerscope_ready 0\n") == true)
+      unready.now.withLock { $0 = [] }
+      #expect(await get("/metrics", at: address)?.text.contains("\nsteerscope_ready 1\n") == true)
       dead.now.withLock { $0 = ["stuck"] }
       #expect(await get("/livez", at: address)?.status == 503)
     }

@@ -27,6 +27,8 @@ package struct ServerScript: Sendable {
     try await run([command] + arguments, environment: environment)
   }
 
+  /// The same, for arguments in a list.
+  @discardableResult
   package func run(_ arguments: [String], environment: [String: String] = [:]) async throws -> String {
     let name = FileManager.default.temporaryDirectory.appendingPathComponent("servers-\(UUID().uuidString)").path
     defer { for end in ["out", "err"] { try? FileManager.default.removeItem(atPath: "\(name).\(end)") } }

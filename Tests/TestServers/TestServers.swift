@@ -24,6 +24,8 @@ package enum TestServers {
 /// A server that could not be started, stopped or asked.
 package struct ServerError: Error, CustomStringConvertible {
   package var description: String
+
+  package init(description: String) { self.description = description }
 }
 
 /// What this process has started.
@@ -35,7 +37,7 @@ private actor RunningServers {
     if let start = starts[label] { return try await start.value }
     let start = Task<(ServerScript, ServerAddresses), any Error> {
       // Short, for a socket's path has room for a hundred characters.
-      let script = ServerScript(folder: "/tmp/steerscope-\(ProcessInfo.processInfo.processIdentifier)-\(label)")
+      let script = ServerScript(folder: "/tmp/steerscope-\(UUID().uuidString.prefix(8))-\(label)")
       try script.guardThisProcess()
       return (script, ServerAddresses(try await script.call("start", kind)))
     }
@@ -45,22 +47,22 @@ private actor RunningServers {
 }
 
 /// What `ops/servers` prints: NAME=VALUE lines.
-struct ServerAddresses: Sendable {
+package struct ServerAddresses: Sendable {
   private var values: [String: String] = [:]
 
-  init(_ text: String) {
+  package init(_ text: String) {
     for line in text.split(separator: "\n") {
       guard let sign = line.firstIndex(of: "=") else { continue }
       values[String(line[..<sign])] = String(line[line.index(after: sign)...])
     }
   }
 
-  func callAsFunction(_ name: String) throws -> String {
+  package func callAsFunction(_ name: String) throws -> String {
     guard let value = values[name] else { throw ServerError(description: "ops/servers printed no \(name)") }
     return value
   }
 
-  func number(_ name: String) throws -> Int {
+  package func number(_ name: String) throws -> Int {
     guard let number = Int(try self(name)) else { throw ServerError(description: "\(name) is not a number") }
     return number
   }

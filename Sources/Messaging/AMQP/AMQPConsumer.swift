@@ -2,27 +2,34 @@
 /// One caller of `next` at a time.
 final class AMQPConsumer: TaskConsumer {
   private let link: Link<ConsumingRole>
+  /// Kept, for it closes its connections when it goes.
+  private let queue: AMQPQueue
 
-  init(_ link: Link<ConsumingRole>) { self.link = link }
+  init(_ link: Link<ConsumingRole>, of queue: AMQPQueue) {
+    self.link = link
+    self.queue = queue
+  }
 
   deinit { link.close() }
 
   func next(upTo limit: Int, waiting: Bool) async throws(QueueError) -> [Delivery] {
-    guard waiting else { return try link.ask { role, _ in role.take(upTo: limit) }.get() }
+    guard waiting else { return try link.ask { role, now in role.take(upTo: limit, now: now) }.get() }
     let link = link
     return try await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        link.ask { role, _ in role.wait(upTo: limit, isCancelled: Task.isCancelled, continuation) }
+        link.ask { role, now in
+          role.wait(upTo: limit, now: now, isCancelled: Task.isCancelled, continuation)
+        }
       }
     } onCancel: {
       link.ask { role, _ in role.endWait() }
     }.get()
   }
 
-  func acknowledge(_ tags: [DeliveryTag]) async { link.ask { role, _ in role.acknowledge(tags) } }
+  func acknowledge(_ tags: [DeliveryTag]) async { link.ask { role, now in role.acknowledge(tags, now: now) } }
 
   func reject(_ tag: DeliveryTag, because letter: DeadLetter) async {
-    link.ask { role, _ in role.reject(tag, letter) }
+    link.ask { role, now in role.reject(tag, letter, now: now) }
   }
 
   func stop() async { link.ask { role, _ in role.stop() } }

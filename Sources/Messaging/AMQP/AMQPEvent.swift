@@ -22,7 +22,7 @@ package enum AMQPEvent: Sendable, Equatable {
 
   case delivered(count: Int)
   case acknowledged(count: Int)
-  case deadLettered(DeadLetter.Reason, id: String)
+  case deadLettered(DeadLetter.Reason)
   /// The broker ended the consumption of a queue: it was deleted, or moves.
   case cancelled(queue: String)
   /// A queue can't be consumed; it is tried again after a while.

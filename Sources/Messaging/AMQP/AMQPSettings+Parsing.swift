@@ -124,7 +124,9 @@ private struct URIParts {
       let rest = authority[authority.index(after: end)...]
       guard rest.isEmpty || rest.hasPrefix(":") else { throw wrong("a port after the address", "something else") }
       port = rest.isEmpty ? nil : rest.dropFirst()
-      guard host.contains(":"), host.allSatisfy({ $0.isHexDigit || ":.%".contains($0) }) else {
+      // A zone may follow: fe80::1%25eth0.
+      let numbers = host.prefix { $0 != "%" }
+      guard numbers.contains(":"), numbers.allSatisfy({ $0.isHexDigit || $0 == ":" || $0 == "." }) else {
         throw wrong("an IPv6 address in [brackets]", "something else")
       }
     } else if let colon = authority.firstIndex(of: ":") {

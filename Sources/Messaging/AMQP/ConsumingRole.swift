@@ -35,6 +35,10 @@ struct ConsumingRole: LinkRole {
   private var hasStarted = false
   private var waiter: (limit: Int, continuation: Waiter)?
   private var isStopped = false
+  /// Since when the caller's hands are full.
+  private var busySince: Duration?
+  /// Whether consumption rests until the caller has room: what would come could be had by others.
+  private var isResting = false
   private var isClosing = false
   /// Why no more will come.
   private var ended: QueueError?
@@ -54,25 +58,26 @@ struct ConsumingRole: LinkRole {
     if hasStarted || ended != nil { effects.append(.started(ended, continuation)) } else { start = continuation }
   }
 
-  mutating func take(upTo limit: Int) -> Result<[Delivery], QueueError> {
+  mutating func take(upTo limit: Int, now: Duration) -> Result<[Delivery], QueueError> {
     if isStopped, !isClosing { return .success([]) }
     let taken = ledger.take(upTo: limit)
     if taken.isEmpty, let ended { return .failure(ended) }
+    noteRoom(now)
     if !taken.isEmpty { effects.append(.event(.delivered(count: taken.count))) }
     return .success(taken)
   }
 
   /// Hands over deliveries, as soon as there are some.
-  mutating func wait(upTo limit: Int, isCancelled: Bool, _ continuation: Waiter) {
-    let now = take(upTo: max(1, limit))
-    if case .success(let deliveries) = now, deliveries.isEmpty, !isCancelled, !isStopped {
+  mutating func wait(upTo limit: Int, now: Duration, isCancelled: Bool, _ continuation: Waiter) {
+    let taken = take(upTo: max(1, limit), now: now)
+    if case .success(let deliveries) = taken, deliveries.isEmpty, !isCancelled, !isStopped {
       guard waiter == nil else {
         let error = QueueError(.closed, "the consumer is waited for already")
         return effects.append(.handed(.failure(error), continuation))
       }
       waiter = (max(1, limit), continuation)
     } else {
-      effects.append(.handed(now, continuation))
+      effects.append(.handed(taken, continuation))
     }
   }
 
@@ -83,17 +88,37 @@ struct ConsumingRole: LinkRole {
     effects.append(.handed(.success([]), waiter.continuation))
   }
 
-  mutating func acknowledge(_ tags: [DeliveryTag]) {
+  mutating func acknowledge(_ tags: [DeliveryTag], now: Duration) {
     let count = tags.count { ledger.acknowledge($0) }
     if count > 0 { effects.append(.event(.acknowledged(count: count))) }
-    serveWaiter()
+    serveWaiter(now: now)
   }
 
-  mutating func reject(_ tag: DeliveryTag, _ letter: DeadLetter, id: String = "") {
+  mutating func reject(_ tag: DeliveryTag, _ letter: DeadLetter, now: Duration) {
     guard ledger.reject(tag) else { return }
-    effects.append(.event(.deadLettered(letter.reason, id: id)))
-    serveWaiter()
+    effects.append(.event(.deadLettered(letter.reason)))
+    serveWaiter(now: now)
   }
+
+  /// Notes whether the caller could take more. Room ends a rest.
+  private mutating func noteRoom(_ now: Duration) {
+    guard ledger.room == 0 else {
+      busySince = nil
+      if isResting { subscriptions.resume() }
+      return isResting = false
+    }
+    if busySince == nil { busySince = now }
+  }
+
+  /// While the caller works on a long task, urgent messages that wait here could be worked on elsewhere: they go back,
+  /// and consumption rests.
+  private mutating func restIfBusy(_ now: Duration) {
+    guard !isResting, let busySince, now - busySince >= Self.patience else { return }
+    isResting = true
+    ledger.giveBackBuffered()
+  }
+
+  private static let patience = Duration.seconds(1)
 
   /// Ends consumption; what the caller has not taken goes back.
   mutating func stop() {
@@ -153,6 +178,7 @@ struct ConsumingRole: LinkRole {
   /// Everything unacknowledged has gone back to the queues.
   private mutating func loseChannel() {
     ledger.begin(epoch: ledger.epoch + 1)
+    (busySince, isResting) = (nil, false)
     assembler = ContentAssembler(limit: TaskMessage.sizeLimit)
     subscriptions.lose()
     replies = []
@@ -177,10 +203,11 @@ struct ConsumingRole: LinkRole {
 
   /// Goes on with the subscriptions: the more urgent queue first, one question at a time.
   private mutating func subscription(now: Duration) -> ClientOutput? {
-    if isStopped {
+    if isStopped || isResting {
       return subscriptions.nextToCancel().map { .method(channel: Self.channel, .cancel(tag: tag(of: $0))) }
     }
-    guard let step = subscriptions.next(now: now) else { return nil }
+    // The less urgent queues are asked for what the more urgent ones did not have.
+    guard let step = subscriptions.next(now: now, wantsMore: wantsMore) else { return nil }
     switch step {
     case .probe(let priority):
       subscriptions.took(step, request: service.request(.queueInquire(topology.queue(priority))))
@@ -194,6 +221,8 @@ struct ConsumingRole: LinkRole {
       return .method(channel: Self.channel, .queueInquire(topology.queue(priority)))
     }
   }
+
+  private var wantsMore: Bool { ledger.bufferedCount < ledger.room }
 
   private func tag(of priority: SweepPriority) -> String { "\(name).\(priority.rawValue)" }
 
@@ -217,11 +246,18 @@ struct ConsumingRole: LinkRole {
     switch state {
     case .closed(let openAt): return openAt
     case .opening, .settingPrefetch: return nil
-    case .open: return subscriptions.retryAt
+    case .open: return [isResting ? nil : busySince.map { $0 + Self.patience }, retryAt].compactMap { $0 }.min()
     }
   }
 
-  mutating func tick(now: Duration) {}
+  private var retryAt: Duration? { isResting || !wantsMore ? nil : subscriptions.retryAt }
+
+  mutating func tick(now: Duration) {
+    guard isConnected, !isStopped else { return }
+    // Here, after a burst of frames, and not after each: who waits gets many at once.
+    serveWaiter(now: now)
+    restIfBusy(now)
+  }
 
   // MARK: Receiving
 
@@ -231,7 +267,8 @@ struct ConsumingRole: LinkRole {
       guard let (number, answer) = try service.received(method) else { return }
       probed(number, answer, now: now)
     case .method(Self.channel, let method): try received(method, now: now)
-    case .header(Self.channel, let header): if let content = try assembler.header(header) { try delivered(content) }
+    case .header(Self.channel, let header):
+      if let content = try assembler.header(header) { try delivered(content) }
     case .body(Self.channel, let bytes): if let content = try assembler.body(bytes) { try delivered(content) }
     default: throw .violation("a frame on a channel that is not open")
     }
@@ -274,15 +311,15 @@ struct ConsumingRole: LinkRole {
     let tag = try ledger.delivered(number)
     guard let body = content.body else {
       ledger.reject(tag, isInHand: false)
-      return effects.append(.event(.deadLettered(.oversized, id: String(content.messageID.prefix(80)))))
+      return effects.append(.event(.deadLettered(.oversized)))
     }
-    guard !isStopped else { return ledger.giveBack(number) }
+    guard !isStopped, !isResting else { return ledger.giveBack(number) }
     ledger.keep(
       Delivery(tag: tag, priority: priority, id: content.messageID, body: body, redelivered: redelivered))
-    serveWaiter()
   }
 
-  private mutating func serveWaiter() {
+  private mutating func serveWaiter(now: Duration) {
+    defer { noteRoom(now) }
     guard let waiter else { return }
     let taken = ledger.take(upTo: waiter.limit)
     guard !taken.isEmpty else { return }
@@ -302,17 +339,15 @@ struct ConsumingRole: LinkRole {
       return end(QueueError(.refused, "queue \(queue) may not be read by this user: \(reason)"))
     }
     finishStartIfSubscribed(now: now)
-    if !hasStarted, subscriptions.next(now: now) == nil, !subscriptions.isAsking {
+    if !hasStarted, subscriptions.next(now: now, wantsMore: wantsMore) == nil, !subscriptions.isAsking {
       end(QueueError(.unreachable, "no queue \(queue): the coordinator declares it (\(reason))"))
     }
   }
 
-  /// Once every queue was tried, and one is there.
+  /// Once one is there, and every other was tried or is not needed.
   private mutating func finishStartIfSubscribed(now: Duration) {
-    guard !hasStarted, subscriptions.hasActive, subscriptions.next(now: now) == nil, !subscriptions.isAsking else {
-      return
-    }
-    finishStart(nil)
+    guard !hasStarted, subscriptions.hasActive, !subscriptions.isAsking else { return }
+    if subscriptions.next(now: now, wantsMore: wantsMore) == nil { finishStart(nil) }
   }
 
   /// The broker closed the channel: for a queue that vanished, a consumer that took too long (406), missing rights.

@@ -58,8 +58,9 @@ final class Link<Role: LinkRole>: Sendable {
     ring()
   }
 
-  /// Returns when the thread is done.
+  /// Returns when the thread is done, or has nothing more to do than to hear that a connection failed.
   func ended() async {
+    guard !machine.withLock({ $0.isOpening }) else { return }
     await withCheckedContinuation { continuation in
       let hasEnded = endings.withLock { endings in
         if !endings.hasEnded { endings.waiters.append(continuation) }

@@ -67,6 +67,8 @@ struct LinkMachine<Role: LinkRole>: Sendable {
   }
 
   var hasEnded: Bool { phase == .ended }
+  /// Whether the thread is in the system's hands: it resolves a name, or connects.
+  var isOpening: Bool { phase == .opening }
 
   var state: AMQPState {
     switch phase {
@@ -168,7 +170,8 @@ struct LinkMachine<Role: LinkRole>: Sendable {
   /// Sets time limits for what the role waits for.
   private mutating func keepTrack(now: Duration) {
     var present: Set<String> = []
-    if case .ready = phase { present = Set(role.awaited) }
+    // A blocked connection is not read: it answers later.
+    if case .ready = phase, blockedReason == nil { present = Set(role.awaited) }
     for what in awaited.subtracting(present) { watchdog.expect(what, by: nil) }
     for what in present.subtracting(awaited) { watchdog.expect(what, by: now + settings.replyLimit) }
     awaited = present
@@ -261,24 +264,25 @@ struct LinkMachine<Role: LinkRole>: Sendable {
       (.connectionClose(let closure), .leaving), (.connectionClose(let closure), .takingLeave):
       throw LinkFault(closure)
     case (.connectionCloseOK, .takingLeave): phase = .lost(LinkFault(.closed, "the connection was closed"))
-    case (.blocked(let reason), .ready): block(String(reason.prefix(200)))
-    case (.unblocked, .ready): block(nil)
+    case (.blocked(let reason), .ready): block(String(reason.prefix(200)), now: now)
+    case (.unblocked, .ready): block(nil, now: now)
     case (.blocked, .leaving), (.unblocked, .leaving), (.blocked, .takingLeave), (.unblocked, .takingLeave): break
     default: throw .violation("a method out of turn on channel 0")
     }
     return nil
   }
 
-  private mutating func block(_ reason: String?) {
+  private mutating func block(_ reason: String?, now: Duration) {
     guard (reason == nil) != (blockedReason == nil) else { return }
     blockedReason = reason
     role.blocked(reason != nil)
+    keepTrack(now: now)
     events.append(reason.map { .blocked(reason: $0) } ?? .unblocked)
   }
 
   private mutating func lose(_ fault: LinkFault, now: Duration, jitter: Double) {
     var held: Duration = .zero
-    if blockedReason != nil { block(nil) }
+    if blockedReason != nil { block(nil, now: now) }
     let fault = isClosing ? LinkFault(.closed, "the connection was closed") : fault
     if !isClosing, fault.code != .closed { events.append(.lost(settings.purpose, reason: fault.message)) }
     if let since = readySince { held = now - since }

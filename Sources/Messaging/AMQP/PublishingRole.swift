@@ -88,16 +88,24 @@ struct PublishingRole: LinkRole {
   mutating func abandon(_ batch: Int) { fail(batch, QueueError(.closed, "publishing was cancelled")) }
 
   mutating func declare(_ continuation: Answer) {
-    guard !isClosing else { return answer(continuation, .failure(QueueError(.closed, "the queue was closed"))) }
+    if let obstacle { return answer(continuation, .failure(obstacle)) }
     declarers.append(continuation)
     if isConnected { startDeclaring() }
   }
 
   mutating func countDeadLetters(_ continuation: Answer) {
-    guard !isClosing else { return answer(continuation, .failure(QueueError(.closed, "the queue was closed"))) }
+    if let obstacle { return answer(continuation, .failure(obstacle)) }
     guard isConnected else { return inquirers.append(continuation) }
     counting[service.request(.queueInquire(topology.deadLetterQueue))] = continuation
   }
+
+  /// Why nothing can be asked at present.
+  private var obstacle: QueueError? {
+    if isClosing { return QueueError(.closed, "the queue was closed") }
+    return isBlocked ? QueueError(.unreachable, Self.blockedReason) : nil
+  }
+
+  private static let blockedReason = "the broker takes no messages at present"
 
   // MARK: Connection
 
@@ -125,14 +133,22 @@ struct PublishingRole: LinkRole {
     if !wasConnected || isClosing { for batch in batches.keys.sorted() { fail(batch, error) } }
     _ = service.reset()
     declaring = nil
-    for number in counting.keys.sorted() { counting.removeValue(forKey: number).map { answer($0, .failure(error)) } }
-    for continuation in declarers + inquirers { answer(continuation, .failure(error)) }
-    declarers = []
-    inquirers = []
+    failQuestions(error)
     return !isClosing
   }
 
-  mutating func blocked(_ isBlocked: Bool) { self.isBlocked = isBlocked }
+  private mutating func failQuestions(_ error: QueueError) {
+    for continuation in counting.sorted(by: { $0.key < $1.key }).map(\.value) + declarers + inquirers {
+      answer(continuation, .failure(error))
+    }
+    (counting, declarers, inquirers) = ([:], [], [])
+  }
+
+  /// A blocked connection is not read by the broker: questions would wait for as long as it is short of memory.
+  mutating func blocked(_ isBlocked: Bool) {
+    self.isBlocked = isBlocked
+    if isBlocked { failQuestions(QueueError(.unreachable, Self.blockedReason)) }
+  }
 
   mutating func close(now: Duration) {
     isClosing = true
@@ -143,6 +159,7 @@ struct PublishingRole: LinkRole {
 
   mutating func output(now: Duration) -> ClientOutput? {
     if !replies.isEmpty { return replies.removeFirst() }
+    guard !isBlocked else { return nil }
     if let output = service.output(now: now) { return output }
     switch state {
     case .opening, .selecting: return nil
@@ -155,7 +172,7 @@ struct PublishingRole: LinkRole {
   }
 
   private mutating func nextPublication(now: Duration) -> ClientOutput? {
-    guard !isBlocked, !isClosing, declaring == nil, window.hasRoom else { return nil }
+    guard !isClosing, declaring == nil, window.hasRoom else { return nil }
     while let publication = waiting.popFirst() {
       // Those of a batch that ran out of time have nobody who waits.
       guard let batch = batches[publication.batch] else { continue }
@@ -185,7 +202,7 @@ struct PublishingRole: LinkRole {
   }
 
   mutating func tick(now: Duration) {
-    let why = isBlocked ? "the broker takes no messages at present" : "the broker did not answer in time"
+    let why = isBlocked ? Self.blockedReason : "the broker did not answer in time"
     for number in batches.filter({ $0.value.deadline <= now }).keys.sorted() {
       fail(number, QueueError(.unreachable, why))
     }

@@ -18,7 +18,7 @@ struct ReconnectPolicy: Sendable, Equatable {
     var wait = first
     for _ in 0..<min(failures, 30) where wait < longest { wait = wait * 2 }
     failures += 1
-    let spread = 0.5 + 0.5 * min(max(jitter, 0), 1)
+    let spread = jitter.isFinite ? 0.5 + 0.5 * min(max(jitter, 0), 1) : 1
     return min(wait, longest) * spread
   }
 }

@@ -52,12 +52,14 @@ struct SubscriptionList: Sendable {
   }
 
   /// What to do next; `took` says that it is done.
-  func next(now: Duration) -> Step? {
+  ///
+  /// - Parameter wantsMore: whether another queue is to be consumed, too.
+  func next(now: Duration, wantsMore: Bool) -> Step? {
     guard !isAsking else { return nil }
     for priority in SweepPriority.allCases {
       switch states[priority] {
-      case .missing(let retryAt) where retryAt <= now: return .probe(priority)
-      case .probed: return .consume(priority)
+      case .missing(let retryAt) where wantsMore && retryAt <= now: return .probe(priority)
+      case .probed where wantsMore: return .consume(priority)
       case .consumed: return .settle(priority)
       default: continue
       }
@@ -119,6 +121,13 @@ struct SubscriptionList: Sendable {
       }
     }
     return nil
+  }
+
+  /// What was cancelled because no more was wanted is wanted again.
+  mutating func resume() {
+    for priority in SweepPriority.allCases where states[priority] == .cancelled {
+      states[priority] = .missing(retryAt: .zero)
+    }
   }
 
   private mutating func wait(_ priority: SweepPriority) -> Duration {

@@ -5,7 +5,6 @@ package import Telemetry
 
 /// A worker's events as metrics: hand `note` to the worker. No label is a task's or a sweep's.
 package struct WorkerMetrics: Sendable {
-  private let ready: Gauge
   private let busy: Gauge
   private let settled: Labelled<Counter>
   private let fenced: Counter
@@ -20,7 +19,6 @@ package struct WorkerMetrics: Sendable {
   private let transactions: Labelled<Histogram>
 
   package init(_ metrics: Metrics) {
-    ready = metrics.gauge("steerscope_worker_ready", "1 while the worker can do its work, 0 while it says why not.")
     busy = metrics.gauge("steerscope_worker_busy", "1 while a task is in hand.")
     settled = metrics.counter(
       "steerscope_tasks_settled_total", "Tasks that this worker is done with, by how it ended.", labels: ["outcome"])
@@ -42,15 +40,11 @@ package struct WorkerMetrics: Sendable {
       "steerscope_task_overruns_total", "Tasks stopped for using too much, by what.", labels: ["limit"])
     transactions = StoreMetrics.transactions(metrics)
 
-    ready.set(1)
     settled.prepare(["done", "parked", "retried", "released", "fenced", "cancelled"])
     misses.prepare(ClaimMiss.allCases.map(\.rawValue))
     deadLetters.prepare(DeadLetter.Reason.allCases.map(\.rawValue))
     overruns.prepare(["time", "memory"])
   }
-
-  /// Whether the worker can do its work; when it is asked for its troubles.
-  package func note(isReady: Bool) { ready.set(isReady ? 1 : 0) }
 
   package func note(_ event: Worker.Event) {
     switch event {

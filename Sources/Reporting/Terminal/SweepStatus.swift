@@ -97,12 +97,12 @@ package struct SweepStatus: Sendable {
     }
     return .object([
       ("sweep", .text(summary.id.text)), ("name", .text(summary.name)), ("state", .text(summary.state.rawValue)),
-      ("problem", summary.problem.map { .text($0) } ?? .null), ("tasks", counts(progress.counts)),
-      ("stages", .list(stages)),
+      ("tasks", counts(progress.counts)), ("stages", .list(stages)),
       // Tasks a second.
       ("rate", state.tasksPerMinute.map { .number($0 / 60) } ?? .null),
       ("seconds_left", isRunning ? state.secondsLeft.map { .number($0) } ?? .null : .null),
       ("workers", .list(workers)), ("parked", .list(parked)),
+      ("problem", summary.problem.map { .text($0) } ?? .null),
     ])
   }
 

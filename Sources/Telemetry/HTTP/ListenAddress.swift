@@ -1,4 +1,3 @@
-package import Diagnostics
 internal import Foundation
 
 /// Where a server of this process listens: an address of this machine, and a port.
@@ -14,28 +13,6 @@ package struct ListenAddress: Sendable, Equatable, CustomStringConvertible {
   package init(host: String = loopback, port: UInt16) {
     self.host = host
     self.port = port
-  }
-
-  /// Reads `PORT`, `HOST:PORT` or `[IPv6]:PORT`; without a host, this machine only.
-  ///
-  /// - Parameter subject: the flag or variable that the text comes from.
-  package init(parsing text: String, subject: String) throws(InputError) {
-    let error = InputError(
-      subject, expected: "a port, as 9464, or an address of this machine and a port, as 0.0.0.0:9464 or [::]:9464",
-      found: "\"\(text)\"")
-    let parts: (host: Substring, port: Substring)
-    if let colon = text.lastIndex(of: ":") {
-      parts = (text[..<colon], text[text.index(after: colon)...])
-    } else {
-      parts = (Substring(Self.loopback), text[...])
-    }
-    guard !parts.port.isEmpty, parts.port.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(parts.port)
-    else { throw error }
-    var host = parts.host == "localhost" ? Substring(Self.loopback) : parts.host
-    let isBracketed = host.hasPrefix("[") && host.hasSuffix("]") && host.utf8.count > 2
-    if isBracketed { host = host.dropFirst().dropLast() }
-    self.init(host: String(host), port: port)
-    guard let isSix = socketAddress?.isSix, isSix == isBracketed else { throw error }
   }
 
   package var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
