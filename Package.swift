@@ -124,6 +124,12 @@ let package = Package(
     // Everything that tasks made, for comparison.
     .target(
       name: "ResultDump", dependencies: ["Storage", "SweepRecords"], path: "Tests/ResultDump", swiftSettings: common),
+    .testTarget(
+      name: "IntegrationTests",
+      dependencies: [
+        "Messaging", "Orchestration", "OrchestrationSupport", "ResultDump", "Storage", "SweepRecords", "TestServers",
+        "steerscope",
+      ], swiftSettings: common),
     // The cluster while everything around it fails: `ops/chaos`.
     .executableTarget(
       name: "chaos",

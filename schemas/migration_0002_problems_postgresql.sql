@@ -12,7 +12,7 @@ SELECT s.name AS sweep, s.id AS sweep_id, t.kind, count(DISTINCT t.id) AS tasks,
   extract(epoch FROM min(a.started_at))::double precision AS first_start,
   extract(epoch FROM max(a.ended_at))::double precision AS last_end
 FROM sweep s
-JOIN sweep_task st ON st.sweep = s.number
+JOIN sweep_task st ON st.sweep = s.number + 0
 JOIN task t ON t.id = st.task
 JOIN task_attempt a ON a.task = t.id
 WHERE a.outcome = 'done'

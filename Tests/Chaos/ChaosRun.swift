@@ -31,7 +31,7 @@ struct ChaosRun: Sendable {
 
     say("PostgreSQL and RabbitMQ start")
     let cluster = try await TestCluster.make(folder: folder, program: program, files: files.path, workers: workers)
-    try await temporaryMigrate(cluster.addresses.database(as: "steerscope_owner"))
+    try await control(cluster, ["database", "migrate"], as: "steerscope_owner")
     let (sweeps, tally) = try await disturb(cluster, workload)
     for index in 1..<max(sweeps, 1) {
       say("the reference of sweep \(index + 1)")

@@ -43,6 +43,21 @@ package struct TestPostgreSQL: Sendable {
     try await script.call("psql", "-d", database, "-Atc", text)
   }
 
+  /// What a server shows to those who ask who it is.
+  package enum Certificate: String, Sendable {
+    /// For `localhost`, of our own authority.
+    case ours = "server"
+    /// The same, but out of date.
+    case expired
+    /// The same, of an authority that nobody knows.
+    case foreign
+  }
+
+  /// Shows another certificate to connections from now on.
+  package func use(_ certificate: Certificate) async throws {
+    try await script.call("certificate", certificate.rawValue)
+  }
+
   /// Stops it in an orderly way (connections are cut, transactions rolled back), and starts it again on the same port.
   package func restart() async throws { try await script.call("restart", "postgresql") }
   package func stop() async throws { try await script.call("stop", "postgresql") }

@@ -24,6 +24,8 @@ package enum TestServers {
 /// A server that could not be started, stopped or asked.
 package struct ServerError: Error, CustomStringConvertible {
   package var description: String
+
+  package init(description: String) { self.description = description }
 }
 
 /// What this process has started.

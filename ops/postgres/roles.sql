@@ -66,13 +66,13 @@ BEGIN
   FOREACH name IN ARRAY ARRAY['steerscope_owner', 'steerscope_coordinator', 'steerscope_worker', 'steerscope_reader']
   LOOP
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), name);
-    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = steerscope', name, current_database());
-    -- Views are asked for one sweep: what is read lies in memory or on a disk without heads, and compiling the question
-    -- takes longer than the answer.
-    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET random_page_cost = 1.1', name, current_database());
-    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET jit = off', name, current_database());
   END LOOP;
   REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+  -- For all who connect. Views are asked for one sweep: what is read lies in memory or on a disk without heads, and
+  -- compiling the question takes longer than the answer.
+  EXECUTE format('ALTER DATABASE %I SET search_path = steerscope, public', current_database());
+  EXECUTE format('ALTER DATABASE %I SET random_page_cost = 1.1', current_database());
+  EXECUTE format('ALTER DATABASE %I SET jit = off', current_database());
 
   IF to_regnamespace('steerscope') IS NULL THEN
     CREATE SCHEMA steerscope AUTHORIZATION steerscope_owner;

@@ -5,9 +5,9 @@ internal import Synchronization
 package final class AMQPQueue: TaskQueue {
   private let settings: AMQPSettings
   private let observer: @Sendable (AMQPEvent) -> Void
-  private let state = Mutex<State>(State())
+  private let links = Mutex<Links>(Links())
 
-  private struct State {
+  private struct Links {
     var publisher: Link<PublishingRole>?
     var consumers: [ObjectIdentifier: Link<ConsumingRole>] = [:]
     var isClosed = false
@@ -22,7 +22,7 @@ package final class AMQPQueue: TaskQueue {
   }
 
   deinit {
-    let (publisher, consumers) = state.withLock { ($0.publisher, $0.consumers.values.map { $0 }) }
+    let (publisher, consumers) = links.withLock { ($0.publisher, $0.consumers.values.map { $0 }) }
     publisher?.close()
     for consumer in consumers { consumer.close() }
   }
@@ -75,9 +75,9 @@ package final class AMQPQueue: TaskQueue {
   }
 
   private func publisher() -> Link<PublishingRole>? {
-    state.withLock { state in
-      guard !state.isClosed else { return nil }
-      if let publisher = state.publisher { return publisher }
+    links.withLock { links in
+      guard !links.isClosed else { return nil }
+      if let publisher = links.publisher { return publisher }
       let role = PublishingRole(
         topology: topology, window: settings.confirmWindow, capacity: settings.publishCapacity,
         timeLimit: .seconds(settings.publishLimit))
@@ -90,7 +90,7 @@ package final class AMQPQueue: TaskQueue {
           case .event(let event): observer(event)
           }
         }, observe: observer)
-      state.publisher = made
+      links.publisher = made
       return made
     }
   }
@@ -99,9 +99,9 @@ package final class AMQPQueue: TaskQueue {
 
   package func consume(as name: String, prefetch: Int) async throws(QueueError) -> any TaskConsumer {
     let role = ConsumingRole(topology: topology, name: name, prefetch: prefetch)
-    let link: Link<ConsumingRole>? = state.withLock { state in
-      guard !state.isClosed else { return nil }
-      state.consumers = state.consumers.filter { !$0.value.hasEnded }
+    let link: Link<ConsumingRole>? = links.withLock { links in
+      guard !links.isClosed else { return nil }
+      links.consumers = links.consumers.filter { !$0.value.hasEnded }
       let link = Link(
         settings, purpose: .consuming, name: "\(settings.connectionName) \(name)", role: role,
         perform: { [observer] effect in
@@ -111,7 +111,7 @@ package final class AMQPQueue: TaskQueue {
           case .event(let event): observer(event)
           }
         }, observe: observer)
-      state.consumers[ObjectIdentifier(link)] = link
+      links.consumers[ObjectIdentifier(link)] = link
       return link
     }
     guard let link else { throw Self.closed }
@@ -121,7 +121,7 @@ package final class AMQPQueue: TaskQueue {
     } onCancel: {
       link.close()
     }
-    state.withLock { $0.failure = error }
+    links.withLock { $0.failure = error }
     if let error {
       link.close()
       throw error
@@ -132,12 +132,12 @@ package final class AMQPQueue: TaskQueue {
   // MARK: All connections
 
   /// Whether the broker can be worked with: the worst of the connections that are in use.
-  package var connectionState: AMQPState {
-    let (isClosed, states) = state.withLock { state in
-      var states = state.consumers.values.filter { !$0.hasEnded }.map(\.state)
-      if let publisher = state.publisher { states.append(publisher.state) }
-      if let failure = state.failure { states.append(.lost(reason: failure.message)) }
-      return (state.isClosed, states)
+  package var state: AMQPState {
+    let (isClosed, states) = links.withLock { links in
+      var states = links.consumers.values.filter { !$0.hasEnded }.map(\.state)
+      if let publisher = links.publisher { states.append(publisher.state) }
+      if let failure = links.failure { states.append(.lost(reason: failure.message)) }
+      return (links.isClosed, states)
     }
     if isClosed { return .closed }
     return states.max { $0.severity < $1.severity } ?? .idle
@@ -145,9 +145,9 @@ package final class AMQPQueue: TaskQueue {
 
   /// Closes all connections; what waits to be published is `unknown`. Safe to repeat.
   package func close() async {
-    let (publisher, consumers) = state.withLock { state in
-      state.isClosed = true
-      return (state.publisher, state.consumers.values.map { $0 })
+    let (publisher, consumers) = links.withLock { links in
+      links.isClosed = true
+      return (links.publisher, links.consumers.values.map { $0 })
     }
     publisher?.close()
     for consumer in consumers { consumer.close() }

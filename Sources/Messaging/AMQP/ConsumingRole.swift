@@ -253,7 +253,10 @@ struct ConsumingRole: LinkRole {
   private var retryAt: Duration? { isResting || !wantsMore ? nil : subscriptions.retryAt }
 
   mutating func tick(now: Duration) {
-    if isConnected, !isStopped { restIfBusy(now) }
+    guard isConnected, !isStopped else { return }
+    // Here, after a burst of frames, and not after each: who waits gets many at once.
+    serveWaiter(now: now)
+    restIfBusy(now)
   }
 
   // MARK: Receiving
@@ -265,8 +268,8 @@ struct ConsumingRole: LinkRole {
       probed(number, answer, now: now)
     case .method(Self.channel, let method): try received(method, now: now)
     case .header(Self.channel, let header):
-      if let content = try assembler.header(header) { try delivered(content, now) }
-    case .body(Self.channel, let bytes): if let content = try assembler.body(bytes) { try delivered(content, now) }
+      if let content = try assembler.header(header) { try delivered(content) }
+    case .body(Self.channel, let bytes): if let content = try assembler.body(bytes) { try delivered(content) }
     default: throw .violation("a frame on a channel that is not open")
     }
   }
@@ -301,7 +304,7 @@ struct ConsumingRole: LinkRole {
     }
   }
 
-  private mutating func delivered(_ content: ContentAssembler.Content, _ now: Duration) throws(LinkFault) {
+  private mutating func delivered(_ content: ContentAssembler.Content) throws(LinkFault) {
     guard case .deliver(let consumer, let number, let redelivered) = content.method,
       let priority = priority(ofTag: consumer)
     else { throw .violation("a message that was not delivered") }
@@ -313,7 +316,6 @@ struct ConsumingRole: LinkRole {
     guard !isStopped, !isResting else { return ledger.giveBack(number) }
     ledger.keep(
       Delivery(tag: tag, priority: priority, id: content.messageID, body: body, redelivered: redelivered))
-    serveWaiter(now: now)
   }
 
   private mutating func serveWaiter(now: Duration) {

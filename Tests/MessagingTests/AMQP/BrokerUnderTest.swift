@@ -33,13 +33,13 @@ final class EventLog: Sendable {
   func contains(_ fits: (AMQPEvent) -> Bool) -> Bool { all.contains(where: fits) }
 
   /// Waits until an event has come; false after the limit.
-  func has(within limit: Duration = .seconds(10), _ fits: (AMQPEvent) -> Bool) async -> Bool {
+  func has(within limit: Duration = .seconds(30), _ fits: (AMQPEvent) -> Bool) async -> Bool {
     await eventually(within: limit) { contains(fits) }
   }
 }
 
 /// Waits until something holds; false after the limit.
-func eventually(within limit: Duration = .seconds(10), _ holds: () async throws -> Bool) async rethrows -> Bool {
+func eventually(within limit: Duration = .seconds(30), _ holds: () async throws -> Bool) async rethrows -> Bool {
   let end = ContinuousClock.now + limit
   while ContinuousClock.now < end {
     if try await holds() { return true }
@@ -63,9 +63,16 @@ extension QueueUnderTest {
     return Instance(
       queue: queue, disconnect: { proxy.cut() },
       purge: {
-        for priority in ["high", "normal", "low"] {
-          try await under.broker.control(["purge_queue", "\(settings.queuePrefix).\(priority)"])
-        }
+        let names = ["high", "normal", "low"].map { "<<\"\(settings.queuePrefix).\($0)\">>" }.joined(separator: ", ")
+        try await under.broker.control([
+          "eval",
+          """
+          [begin
+             {ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, Name)),
+             {ok, _} = rabbit_amqqueue:purge(Q)
+           end || Name <- [\(names)]].
+          """,
+        ])
       },
       deadLetterCount: {
         // Dead letters are on their way for a moment.

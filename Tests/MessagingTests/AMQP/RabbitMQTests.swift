@@ -10,7 +10,7 @@ private func message(_ number: Int, _ priority: SweepPriority = .normal) -> Outg
 }
 
 /// What goes wrong with a real broker.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(4)))
 struct RabbitMQTests {
   @Test func goesOnAfterTheBrokerClosedAllConnections() async throws {
     let broker = try await TestServers.rabbitMQ()
@@ -35,7 +35,33 @@ struct RabbitMQTests {
       got += next
     }
     #expect(got.map(\.id).sorted() == ["1:1", "2:1", "3:1"])
-    #expect(queue.connectionState == .ready)
+    #expect(queue.state == .ready)
+    await queue.close()
+  }
+
+  /// Nothing comes through, and nobody says so.
+  @Test func noticesABrokenCable() async throws {
+    let under = try await BrokerUnderTest.fresh()
+    let proxy = try CuttingProxy(to: under.settings.port)
+    let settings = under.with { settings in
+      settings.host = "127.0.0.1"
+      settings.port = proxy.port
+      settings.heartbeat = 1
+    }
+    let log = EventLog()
+    let queue = AMQPQueue(settings, observer: log.observer)
+    try await queue.declareTopology()
+    #expect(await queue.publish([message(1)]) == [.confirmed])
+    let consumer = try await queue.consume(as: "a", prefetch: 1)
+    let before = try await consumer.next(upTo: 1, waiting: true)
+    proxy.hold(true)
+    #expect(
+      await log.has { if case .lost(.consuming, let why) = $0 { why.contains("no heartbeat") } else { false } })
+    guard case .lost = queue.state else { return #expect(Bool(false), "\(queue.state)") }
+    proxy.hold(false)
+    await consumer.acknowledge(before.map(\.tag))
+    let after = try await consumer.next(upTo: 1, waiting: true)
+    #expect(after.map(\.id) == ["1:1"] && after.allSatisfy(\.redelivered))
     await queue.close()
   }
 

@@ -28,12 +28,12 @@ final class ScriptedBroker: Sendable {
     close(listener)
   }
 
-  /// Settings with short time limits.
+  /// Settings with time limits that a busy machine does not reach.
   var settings: AMQPSettings {
     var settings = AMQPSettings(host: "127.0.0.1", port: port, user: "u", password: "p")
-    settings.connectLimit = 2
-    settings.replyLimit = 2
-    settings.publishLimit = 2
+    settings.connectLimit = 30
+    settings.replyLimit = 30
+    settings.publishLimit = 30
     return settings
   }
 }

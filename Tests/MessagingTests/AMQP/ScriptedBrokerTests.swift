@@ -176,11 +176,23 @@ struct ScriptedBrokerTests {
     let log = EventLog()
     let queue = AMQPQueue(broker.settings, observer: log.observer)
     let consumer = try? await queue.consume(as: "a", prefetch: 1)
-    _ = await log.has(within: .seconds(1)) { if case .lost = $0 { true } else { false } }
+    let next = Task { _ = try? await consumer?.next(upTo: 1, waiting: true) }
+    _ = await log.has { event in
+      switch event {
+      case .lost, .delivered: true
+      default: false
+      }
+    }
     await consumer?.close()
+    await next.value
     await queue.close()
     return log.all
   }
+
+  /// A delivery's method, without the message.
+  private static let announcement = Array(
+    PeerConnection.delivery("a.normal", tag: 1, body: [])
+      .dropLast(PeerFrame.header(1, size: 0, messageID: "1:1").bytes.count))
 
   private static let badFrames: [(String, [UInt8])] = [
     ("another end", Array(PeerFrame.heartbeat.bytes.dropLast()) + [0xcd]),
@@ -203,7 +215,7 @@ struct ScriptedBrokerTests {
     ),
     (
       "a method inside a message",
-      Array(PeerConnection.delivery("a.normal", tag: 1, body: []).prefix(59))
+      announcement
         + PeerFrame(.qosOK, 1).bytes
     ),
     ("a strange channel", PeerFrame(.channelOpenOK, 9) { $0.u32(0) }.bytes),
@@ -244,9 +256,12 @@ struct ScriptedBrokerTests {
       header.u64(1)
       header.u16(1 << 13)
       header.long(table)
-      let delivery = PeerConnection.delivery("a.normal", tag: 1, body: [])
-      let head = Array(delivery.dropLast(PeerFrame.header(1, size: 0, messageID: "1:1").bytes.count))
-      _ = try await send(head + PeerFrame(.header, 1, header.all).bytes + PeerFrame.body(1, [1]).bytes)
+      let events = try await send(
+        Self.announcement + PeerFrame(.header, 1, header.all).bytes + PeerFrame.body(1, [1]).bytes)
+      // Newer libraries refuse them.
+      #expect(
+        events.contains { $0 == .delivered(count: 1) }
+          || events.contains { if case .lost = $0 { true } else { false } })
     }
   }
 

@@ -70,7 +70,7 @@ private struct CertificateWorkshop {
   }
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(4)))
 struct TLSTests {
   private func error(_ settings: AMQPSettings) async throws -> QueueError {
     let queue = AMQPQueue(settings)
