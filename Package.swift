@@ -130,6 +130,14 @@ let package = Package(
         "Messaging", "Orchestration", "OrchestrationSupport", "ResultDump", "Storage", "SweepRecords", "TestServers",
         "steerscope",
       ], swiftSettings: common),
+    // What a task costs beside its computing: `ops/bench/cluster`.
+    .executableTarget(
+      name: "cluster-benchmark",
+      dependencies: [
+        "CPostgreSQL", "CRabbitMQ", "CRabbitMQLogin", "Messaging", "Orchestration", "Storage", "SweepRecords",
+        "TestServers", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Benchmarks/Cluster", swiftSettings: common),
+    .systemLibrary(name: "CRabbitMQLogin", path: "Benchmarks/CRabbitMQLogin"),
     // The cluster while everything around it fails: `ops/chaos`.
     .executableTarget(
       name: "chaos",

@@ -639,8 +639,8 @@ CREATE UNIQUE INDEX evaluation_question_once ON evaluation_question (
 
 -- Every view can be asked for one sweep, by name or by id, and then reads that sweep only: where a view computes
 -- windows or groups, name and id are part of them, so that the condition is applied to the tables.
--- (`+ 0` hides the reference from the planner: it would take every sweep for one of average size, and one of ten million
--- tasks among them would make it read whole tables for the small ones.)
+-- (`+ 0` hides the reference from the planner: it would take every sweep for one of average size, and one of ten
+-- million tasks among them would make it read whole tables for the small ones.)
 
 CREATE VIEW steering_curve AS
 SELECT s.name AS sweep, s.id AS sweep_id, e.behaviour, e.layer, e.variant, e.sae, e.method, e.sparsity, e.convention,
@@ -727,14 +727,11 @@ WITH piece AS (
   FROM steerability
   WHERE variant = 'reconstruction'
   UNION ALL
-  SELECT s.name, s.id, d.behaviour, d.layer, d.sae, d.method, d.sparsity, CASE WHEN c.is_said = 1 THEN d.convention END,
-    0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.width, d.cosine, d.relative_error,
-    d.norm_ratio, d.l0
+  SELECT s.name, s.id, d.behaviour, d.layer, d.sae, d.method, d.sparsity, d.convention, 0, NULL, NULL, NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.width, d.cosine, d.relative_error, d.norm_ratio, d.l0
   FROM sweep s
   JOIN sweep_task st ON st.sweep = s.number + 0
   JOIN decomposition d ON d.task = st.task
-  -- A score that says no convention is of any.
-  CROSS JOIN (SELECT 0 AS is_said UNION ALL SELECT 1) c
   WHERE d.configured = 1 AND d.coefficient = 1
 ),
 matched AS (
@@ -745,7 +742,9 @@ matched AS (
     unit, positions, score, is_score
   FROM piece
   WINDOW same AS (
-    PARTITION BY sweep, sweep_id, behaviour, layer, sae, method, sparsity, convention ORDER BY is_score, cosine)
+    -- Where a score names no convention, no bias is involved.
+    PARTITION BY sweep, sweep_id, behaviour, layer, sae, method, sparsity, coalesce(convention, 'without-bias')
+    ORDER BY is_score, cosine)
 )
 SELECT sweep, sweep_id, behaviour, layer, sae, width, method, sparsity, convention, norm,
   relative_slope AS faithfulness, cosine, relative_error, norm_ratio, l0, slope, slope_error, original_slope,
@@ -955,15 +954,22 @@ COMMENT ON COLUMN sweep_progress.cancelled IS 'how many were cancelled';
 CREATE VIEW worker_activity AS
 SELECT w.id AS worker, w.host, w.process, w.version, w.threads, w.condition, w.reason,
   date_trunc('second', w.started_at) AS started_at, date_trunc('second', w.seen_at) AS seen_at,
-  count(*) FILTER (WHERE a.token IS NOT NULL AND a.outcome IS NULL) AS running,
-  count(*) FILTER (WHERE a.outcome = 'done') AS done,
-  count(*) FILTER (WHERE a.outcome = 'failed') AS failed,
-  count(*) FILTER (WHERE a.outcome = 'expired') AS expired,
-  count(*) FILTER (WHERE a.outcome IN ('released', 'cancelled')) AS given_back,
-  coalesce(extract(epoch FROM sum(a.ended_at - a.started_at))::double precision, 0) AS busy_seconds
+  coalesce(a.running, 0) AS running, coalesce(a.done, 0) AS done, coalesce(a.failed, 0) AS failed,
+  coalesce(a.expired, 0) AS expired, coalesce(a.given_back, 0) AS given_back,
+  coalesce(extract(epoch FROM a.busy)::double precision, 0) AS busy_seconds
 FROM worker w
-LEFT JOIN task_attempt a ON a.worker = w.id
-GROUP BY w.id, w.host, w.process, w.version, w.threads, w.condition, w.reason, w.started_at, w.seen_at;
+LEFT JOIN (
+  -- In two steps, of which the first reads an index in its order, side by side.
+  SELECT worker, (sum(attempts) FILTER (WHERE outcome IS NULL))::bigint AS running,
+    (sum(attempts) FILTER (WHERE outcome = 'done'))::bigint AS done,
+    (sum(attempts) FILTER (WHERE outcome = 'failed'))::bigint AS failed,
+    (sum(attempts) FILTER (WHERE outcome = 'expired'))::bigint AS expired,
+    (sum(attempts) FILTER (WHERE outcome IN ('released', 'cancelled')))::bigint AS given_back, sum(busy) AS busy
+  FROM (
+    SELECT worker, outcome, count(*) AS attempts, sum(ended_at - started_at) AS busy
+    FROM task_attempt GROUP BY worker, outcome) o
+  GROUP BY worker
+) a ON a.worker = w.id;
 COMMENT ON VIEW worker_activity IS 'One row: a worker, and what became of its attempts.';
 COMMENT ON COLUMN worker_activity.worker IS 'the worker''s id';
 COMMENT ON COLUMN worker_activity.host IS 'the machine''s name';

@@ -45,14 +45,11 @@ WITH piece AS (
   FROM steerability
   WHERE variant = 'reconstruction'
   UNION ALL
-  SELECT s.name, s.id, d.behaviour, d.layer, d.sae, d.method, d.sparsity, CASE WHEN c.is_said = 1 THEN d.convention END,
-    0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.width, d.cosine, d.relative_error,
-    d.norm_ratio, d.l0
+  SELECT s.name, s.id, d.behaviour, d.layer, d.sae, d.method, d.sparsity, d.convention, 0, NULL, NULL, NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.width, d.cosine, d.relative_error, d.norm_ratio, d.l0
   FROM sweep s
   JOIN sweep_task st ON st.sweep = s.number
   JOIN decomposition d ON d.task = st.task
-  -- A score that says no convention is of any.
-  CROSS JOIN (SELECT 0 AS is_said UNION ALL SELECT 1) c
   WHERE d.configured = 1 AND d.coefficient = 1
 ),
 matched AS (
@@ -63,7 +60,9 @@ matched AS (
     unit, positions, score, is_score
   FROM piece
   WINDOW same AS (
-    PARTITION BY sweep, sweep_id, behaviour, layer, sae, method, sparsity, convention ORDER BY is_score, cosine)
+    -- Where a score names no convention, no bias is involved.
+    PARTITION BY sweep, sweep_id, behaviour, layer, sae, method, sparsity, coalesce(convention, 'without-bias')
+    ORDER BY is_score, cosine)
 )
 SELECT sweep, sweep_id, behaviour, layer, sae, width, method, sparsity, convention, norm,
   relative_slope AS faithfulness, cosine, relative_error, norm_ratio, l0, slope, slope_error, original_slope,

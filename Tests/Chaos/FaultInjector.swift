@@ -78,7 +78,8 @@ actor FaultInjector {
         return 1
       }
     case .messagesDuplicated: try await duplicate(for: 2 + 2 * fault.length)
-    case .garbagePublished: try await publish(Nonsense.garbage(seed: UInt64(fault.target)))
+    case .garbagePublished:
+      try await publish(Nonsense.garbage(seed: UInt64(fault.target))) + (try await publishOversized())
     case .futurePublished: try await publish(try await fromTheFuture())
     case .databaseRestarted:
       try await database.pass {
@@ -153,6 +154,18 @@ actor FaultInjector {
     let taken = outcomes.count { $0 == .confirmed }
     if taken == 0, let first = outcomes.first { throw ChaosError("not published: \(first)") }
     return taken
+  }
+
+  /// A message too long for our own queue to send: published from inside the node.
+  private func publishOversized() async throws -> Int {
+    try await cluster.servers.run([
+      "rabbitmqctl", "eval",
+      """
+      rabbit_basic:publish({resource, <<"/">>, exchange, <<>>}, <<"steerscope.normal">>, [], \
+      binary:copy(<<" ">>, 3000000)).
+      """,
+    ])
+    return 1
   }
 
   /// Publishes a second message for every one that a coordinator publishes meanwhile.

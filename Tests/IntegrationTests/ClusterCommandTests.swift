@@ -5,7 +5,7 @@ import TestServers
 import Testing
 
 /// Sweeps from the command line, on a cluster of processes.
-@Suite(.timeLimit(.minutes(5)), .serialized) struct ClusterCommandTests {
+@Suite(.timeLimit(.minutes(10)), .serialized) struct ClusterCommandTests {
   @Test func onlyWhatIsNewRuns() async throws {
     try await ClusterProgram.run { cluster in
       try cluster.writeSweep("grown", layers: "[0]", to: "sweep.yaml")

@@ -8,7 +8,7 @@ import Testing
 
 /// A process dies at a moment at which that could matter, over PostgreSQL and RabbitMQ; others carry on, nothing is lost
 /// and nothing done twice. (OrchestrationTests has the same over SQLite, many more of them.)
-@Suite(.timeLimit(.minutes(4))) struct ServerKillPointTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerKillPointTests {
   struct Death: Sendable, CustomTestStringConvertible {
     var name: String
     var moment: Mortality.Moment

@@ -103,7 +103,7 @@ import Testing
     broker.note(.topologyRefused(reason: "406"))
     broker.note(.cancelled(queue: "steerscope.high"))
     broker.note(.queueUnavailable(queue: "steerscope.high", reason: "404"))
-    broker.note(.deadLettered(.unreadable, id: "7:1"))
+    broker.note(.deadLettered(.unreadable))
     let expected: [(String, Double)] = [
       (#"steerscope_broker_connected{purpose="consuming"}"#, 1),
       (#"steerscope_broker_connected{purpose="publishing"}"#, 0),

@@ -42,6 +42,17 @@ package struct TestRabbitMQ: Sendable {
     return "amqp://\(user):\(password)@\(host):\(port)/\(name)"
   }
 
+  /// Publishes a message of so many spaces, from inside the node, past all limits of clients.
+  package func publish(bytes: Int, to queue: String, in virtualHost: String) async throws {
+    try await control([
+      "eval",
+      """
+      rabbit_basic:publish({resource, <<"\(virtualHost)">>, exchange, <<>>}, <<"\(queue)">>, [], \
+      binary:copy(<<" ">>, \(bytes))).
+      """,
+    ])
+  }
+
   /// Stops the node in an orderly way and starts it again on the same ports; seconds.
   package func restart() async throws { try await script.call("restart", "rabbitmq") }
   package func stop() async throws { try await script.call("stop", "rabbitmq") }

@@ -203,7 +203,9 @@ extension ReportSource {
       SELECT kind, tasks, seconds, longest, first_start, last_end FROM stage_time WHERE sweep_id = \(sweepID)
       """
     ) { row in
-      guard let kind = row.text("kind"), let from = row.number("first_start"), let to = row.number("last_end") else { return nil }
+      guard let kind = row.text("kind"), let from = row.number("first_start"), let to = row.number("last_end") else {
+        return nil
+      }
       return StageTimes(
         kind: kind, tasks: row.integer("tasks") ?? 0, seconds: row.number("seconds") ?? 0,
         longest: row.number("longest") ?? 0, from: from, to: to)
