@@ -5,6 +5,7 @@ internal import Foundation
 internal import Kernels
 internal import Messaging
 internal import Orchestration
+internal import Processor
 internal import Storage
 internal import SweepRecords
 internal import Telemetry
@@ -61,7 +62,7 @@ struct WorkerCommand: AsyncParsableCommand {
     let worker = Worker(
       WorkerRegistration(
         id: WorkerID(id.text), host: id.host, process: id.process, version: Version.number,
-        numericsVersion: numericsVersion, cpu: Machine.cpuLevel, threads: pool.threads),
+        numericsVersion: numericsVersion, cpu: CPUFeatures.level, threads: pool.threads),
       settings: settings, store: store, queue: queue, executor: ExperimentExecutor(pool: pool), files: files,
       artifacts: artifacts, log: log, events: { metrics.note($0) })
     health.check { await worker.hindrances }

@@ -92,7 +92,9 @@ struct ChaosRun: Sendable {
       }
       if state.parked > 0 && isOver.isSet {
         say("\(elapsed(start)) \(state.parked) tasks parked: retried")
-        for index in 0..<sweeps { try? await control(cluster, ["retry", "chaos-\(index)"], as: "steerscope_coordinator") }
+        for index in 0..<sweeps {
+          try? await control(cluster, ["retry", "chaos-\(index)"], as: "steerscope_coordinator")
+        }
       }
     }
     await waiting.value
@@ -113,7 +115,9 @@ struct ChaosRun: Sendable {
     var planning = 0
     var states: [String: Int] = [:]
     var isAllDone: Bool { left == 0 && parked == 0 && openSweeps == 0 }
-    var description: String { states.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ") }
+    var description: String {
+      states.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+    }
   }
 
   private func progress(_ cluster: TestCluster) async throws -> Progress {

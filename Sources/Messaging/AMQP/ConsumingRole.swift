@@ -256,6 +256,8 @@ struct ConsumingRole: LinkRole {
     guard isConnected, !isStopped else { return }
     // Here, after a burst of frames, and not after each: who waits gets many at once.
     serveWaiter(now: now)
+    // What came may have filled the hands for which one more queue was to be consumed.
+    finishStartIfSubscribed(now: now)
     restIfBusy(now)
   }
 

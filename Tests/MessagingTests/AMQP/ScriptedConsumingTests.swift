@@ -30,6 +30,22 @@ struct ScriptedConsumingTests {
     await consumer.close()
   }
 
+  /// A message that arrives while it is asked whether a less urgent queue is there fills the hands for which that queue
+  /// was to be consumed: the consumer is ready all the same.
+  @Test func startsWhenADeliveryFillsItsHandsMeanwhile() async throws {
+    let broker = try ScriptedBroker.behaving { peer, frame in
+      guard frame.method == .queueDeclare, frame.channel == 2 else { return false }
+      var arguments = frame.arguments
+      _ = arguments.number(2)
+      if arguments.short() == "steerscope.low" { try peer.send(PeerConnection.delivery("w.normal", tag: 1, body: [1])) }
+      return false
+    }
+    let consumer = try await AMQPQueue(broker.settings).consume(as: "w", prefetch: 1)
+    let deliveries = try await consumer.next(upTo: 1, waiting: true)
+    #expect(deliveries.map(\.priority) == [.normal])
+    await consumer.close()
+  }
+
   @Test func acknowledgesRowsInOneAndRejectsWithoutRequeue() async throws {
     let seen = Seen()
     let bytes = (1...6).flatMap {
