@@ -99,7 +99,9 @@ final class CuttingProxy: Sendable {
         guard count > 0, filter(Array(buffer[..<count])) else { return }
         var sent = 0
         while sent < count {
-          let more = buffer.withUnsafeBytes { send(target, $0.baseAddress.map { $0 + sent }, count - sent, Int32(MSG_NOSIGNAL)) }
+          let more = buffer.withUnsafeBytes {
+            send(target, $0.baseAddress.map { $0 + sent }, count - sent, Int32(MSG_NOSIGNAL))
+          }
           guard more > 0 else { return }
           sent += more
         }

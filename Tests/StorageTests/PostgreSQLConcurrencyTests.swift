@@ -22,7 +22,8 @@ import Testing
     _ = fixture
     let leader = try await stores[0].lead()
     let names = (0..<60).map { "t\($0)" }
-    let all = names.map { TaskDefinition($0) } + [.init("end", after: names), .init("half", after: Array(names[..<30]))]
+    let all =
+      names.map { TaskDefinition($0) } + [.init("end", after: names), .init("half", after: Array(names[..<30]))]
     try await stores[0].add(SweepSubmission("a"), all, as: leader)
     let ids = try await stores[0].tasks(withKeys: names.map { .named($0) }).map(\.id)
     let done = try await withThrowingTaskGroup(of: [(TaskID, FinishOutcome)].self) { group in
@@ -61,7 +62,9 @@ import Testing
     _ = fixture
     let submitted = try await withThrowingTaskGroup(of: SubmittedSweep.self) { group in
       for store in stores {
-        group.addTask { try await store.submit(SweepSubmission("a", inputs: [[1], [2], [UInt8](repeating: 3, count: 1 << 20)])) }
+        group.addTask {
+          try await store.submit(SweepSubmission("a", inputs: [[1], [2], [UInt8](repeating: 3, count: 1 << 20)]))
+        }
       }
       return try await group.reduce(into: []) { $0.append($1) }
     }
@@ -91,7 +94,8 @@ import Testing
   /// Does something while a transaction of another connection's is open; its result, if it came before the transaction's
   /// end, and the rest of it.
   private func during<T: Sendable>(
-    _ fixture: StoreFixture, for seconds: Double, _ transaction: @escaping @Sendable (PostgreSQLConnection) throws -> Void,
+    _ fixture: StoreFixture, for seconds: Double,
+    _ transaction: @escaping @Sendable (PostgreSQLConnection) throws -> Void,
     _ body: @escaping @Sendable () async throws -> T
   ) async throws -> (inTime: Bool, result: T) {
     let session = PostgreSQLSession(try PostgreSQLAddress(parsing: fixture.uri), PostgreSQLSettings()) { _ in }
@@ -232,7 +236,9 @@ import Testing
     _ = try await store.reap(ReapPolicy(failureLimit: 1000, everyLease: true), as: leader)
     for _ in 0..<6 {
       _ = try await store.dispatch(DispatchPolicy(window: 1000), as: leader)
-      let ready = try await store.table("SELECT key FROM task WHERE state IN ('ready', 'queued')").compactMap { Digest(hex: $0) }
+      let ready = try await store.table("SELECT key FROM task WHERE state IN ('ready', 'queued')").compactMap {
+        Digest(hex: $0)
+      }
       let claimed = try await store.claim(store.tasks(withKeys: ready).map(\.id), worker: WorkerID("w0"), for: 45)
       let finished = claimed.map { FinishedTask(lease: $0.lease, result: TaskResult(rows: [row("s")])) }
       _ = try await store.finish(finished, worker: WorkerID("w0"))
@@ -242,10 +248,13 @@ import Testing
     #expect(Set(try await store.sweeps(in: nil).map(\.state)) == [.done])
     #expect(try await store.table("SELECT DISTINCT state FROM task") == ["done"])
     #expect(
-      try await store.table("SELECT count(*) FROM task t WHERE (SELECT count(*) FROM sae WHERE task = t.id) <> 1") == ["0"])
+      try await store.table("SELECT count(*) FROM task t WHERE (SELECT count(*) FROM sae WHERE task = t.id) <> 1") == [
+        "0"
+      ])
     #expect(
       try await store.table(
-        "SELECT count(*) FROM task t WHERE (SELECT count(*) FROM task_attempt a WHERE a.task = t.id AND outcome = 'done') <> 1")
+        "SELECT count(*) FROM task t WHERE (SELECT count(*) FROM task_attempt a WHERE a.task = t.id AND outcome = 'done') <> 1"
+      )
         == ["0"])
     #expect(try await store.table("SELECT count(*) FROM task_attempt WHERE outcome IS NULL") == ["0"])
   }
@@ -268,7 +277,9 @@ import Testing
   private func lead(_ store: PostgreSQLStore, _ leader: LeaderToken) async throws {
     for round in 0..<40 {
       _ = try await store.dispatch(DispatchPolicy(window: 10, redispatchAfter: 0), as: leader)
-      if round % 4 == 0 { _ = try await store.reap(ReapPolicy(failureLimit: 1000, everyLease: round % 8 == 0), as: leader) }
+      if round % 4 == 0 {
+        _ = try await store.reap(ReapPolicy(failureLimit: 1000, everyLease: round % 8 == 0), as: leader)
+      }
       _ = try await store.settleSweeps(as: leader)
       if round % 10 == 0 { #expect(try await store.recomputeCounters(as: leader).isEmpty) }
       #expect(try await store.renewLeadership(leader, for: 30))
@@ -307,7 +318,9 @@ import Testing
   private func meddle(_ store: PostgreSQLStore, _ count: Int, _ seed: UInt64) async throws {
     var generator = SeededGenerator(seed: seed)
     for _ in 0..<60 {
-      guard let sweep = try await store.findSweep("s\(Int.random(in: 0..<count, using: &generator))")?.id else { continue }
+      guard let sweep = try await store.findSweep("s\(Int.random(in: 0..<count, using: &generator))")?.id else {
+        continue
+      }
       do {
         switch Int.random(in: 0..<12, using: &generator) {
         case 0...2: _ = try await store.pause(sweep)

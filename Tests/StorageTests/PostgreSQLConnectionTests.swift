@@ -127,9 +127,11 @@ import Testing
     _ = try await store.fail(failure, worker: WorkerID("worker"), policy: RetryPolicy(base: 0))
     task = try #require(try await store.claim(["x"], by: "worker").first)
     var generator = SeededGenerator(seed: 1)
-    let long = String(String.UnicodeScalarView((0..<1 << 16).map { _ in
-      Unicode.Scalar(UInt16.random(in: 0x100..<0x2000, using: &generator)) ?? "x"
-    }))
+    let long = String(
+      String.UnicodeScalarView(
+        (0..<1 << 16).map { _ in
+          Unicode.Scalar(UInt16.random(in: 0x100..<0x2000, using: &generator)) ?? "x"
+        }))
     let finished = FinishedTask(
       lease: task.lease, result: TaskResult(rows: [TableRow(.sae, ["name": .text(long), "layer": 1])]), log: "\u{0}")
     // A text too long for the index of its table is a conflict, not a fault of the program.
@@ -155,21 +157,60 @@ import Testing
     try await TestServers.postgreSQL().sql(terminate)
     #expect(try await store.sweeps(in: nil).count == 1)
     // In the middle of one.
-    let waiting = Task { try await store.query("SELECT count(*) FROM generate_series(1, 10000000000)", limits: .init()) }
+    let waiting = Task {
+      try await store.query("SELECT count(*) FROM generate_series(1, 10000000000)", limits: .init())
+    }
     while try await TestServers.postgreSQL().sql(
-      "SELECT count(*) FROM pg_stat_activity WHERE datname = '\(name)' AND query LIKE 'FETCH%' AND state = 'active'")
-      .hasPrefix("0")
-    { try await Task.sleep(for: .milliseconds(20)) }
+      "SELECT count(*) FROM pg_stat_activity WHERE datname = '\(name)' AND query LIKE 'FETCH%' AND state = 'active'"
+    )
+    .hasPrefix("0") { try await Task.sleep(for: .milliseconds(20)) }
     try await TestServers.postgreSQL().sql(terminate)
     await #expect { try await waiting.value } throws: { ($0 as? StoreError)?.code == .unreachable }
     #expect(try await store.table("SELECT 1") == ["1"])
   }
 }
 
+/// How failures are told, by SQLSTATE.
+@Suite struct PostgreSQLFailureTests {
+  @Test func `each SQLSTATE is what it is to callers`() throws {
+    let address = try PostgreSQLAddress(parsing: "postgresql://h/d")
+    let expected: [(state: String, code: StoreError.Code)] = [
+      ("08006", .unreachable), ("57P01", .unreachable), ("57P03", .unreachable), ("25006", .unreachable),
+      ("40001", .busy), ("40P01", .busy), ("55P03", .busy), ("57014", .busy), ("53300", .busy), ("53100", .full),
+      ("23505", .conflict), ("23503", .conflict), ("22P05", .conflict), ("54000", .conflict), ("58030", .io),
+      ("XX001", .damaged), ("42P01", .internal), ("XX000", .internal),
+    ]
+    for (state, code) in expected {
+      let error = PostgreSQLFailure(state: state, message: "m").asStoreError(address)
+      #expect(error.code == code, "\(state)")
+      #expect(error.message == "postgresql://h:5432/d: m (SQLSTATE \(state))")
+    }
+    #expect(PostgreSQLFailure(state: "23505", message: "m", isLost: true).asStoreError(address).code == .unreachable)
+  }
+
+  @Test func `a schema that was changed under prepared statements is met anew`() async throws {
+    let fixture = try await StoreFixture(.postgresql)
+    let session = PostgreSQLSession(try PostgreSQLAddress(parsing: fixture.uri), PostgreSQLSettings()) { _ in }
+    let count = "SELECT t.* FROM pg_temp.changing t"
+    let table = "CREATE TEMP TABLE IF NOT EXISTS changing AS SELECT 1::bigint AS a"
+    let first = try await session.perform { db in
+      try db.execute(table)
+      return try db.rows(count) { $0.integer(0) }
+    }
+    let second = try await session.perform { db in
+      try db.execute("\(table); ALTER TABLE pg_temp.changing ADD COLUMN IF NOT EXISTS b text")
+      return try db.rows(count) { $0.integer(0) }
+    }
+    #expect(first == [1] && second == [1])
+  }
+}
+
 /// Replies that are lost: what is told again is not done twice.
 @Suite struct PostgreSQLLostReplyTests {
   /// A store whose server hangs up on demand, with a task in a worker's hands and another that waits for it.
-  private func prepare() async throws -> (proxy: CuttingProxy, store: PostgreSQLStore, task: ClaimedTask, fixture: StoreFixture) {
+  private func prepare() async throws -> (
+    proxy: CuttingProxy, store: PostgreSQLStore, task: ClaimedTask, fixture: StoreFixture
+  ) {
     let fixture = try await StoreFixture(.postgresql)
     let server = try await TestServers.postgreSQL()
     let proxy = try CuttingProxy(to: server.port)
@@ -201,7 +242,9 @@ import Testing
     #expect(try await store.state(of: "y") == .ready)
   }
 
-  @Test func `a connection that is cut in the middle of a COPY leaves nothing, and the finish comes through`() async throws {
+  @Test func `a connection that is cut in the middle of a COPY leaves nothing, and the finish comes through`()
+    async throws
+  {
     let (proxy, store, task, _) = try await prepare()
     defer { proxy.stop() }
     proxy.cut(.before, at: String(repeating: "\u{7}", count: 5000))

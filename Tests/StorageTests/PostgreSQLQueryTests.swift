@@ -25,7 +25,8 @@ import Testing
       "SET ROLE none", "RESET ROLE", "SET SESSION AUTHORIZATION DEFAULT", "DO $$ BEGIN END $$", "CALL x()",
       "LOCK TABLE sweep", "SELECT * FROM sweep FOR UPDATE", "SELECT 1 INTO t", "LISTEN a", "NOTIFY a", "VACUUM",
       "PREPARE a AS SELECT 1", "EXECUTE a", "DISCARD ALL", "SHOW data_directory", "CHECKPOINT", "LOAD 'plpgsql'",
-      "SELECT $1", "SELECT 1 FROM nothing", "SELECT 1/0", "SELECT 'a'::int", "COMMIT", "SELECT 1; COMMIT; DROP TABLE sweep",
+      "SELECT $1", "SELECT 1 FROM nothing", "SELECT 1/0", "SELECT 'a'::int", "COMMIT",
+      "SELECT 1; COMMIT; DROP TABLE sweep",
       "WITH a AS (INSERT INTO sweep_task VALUES (1, 1) RETURNING 1) SELECT * FROM a", "SELECT pg_advisory_lock(1)",
       "SELECT repeat('x', 140000000)", "SELECT 1 WHERE true) SELECT (2", "CLOSE answer", "FETCH ALL FROM answer",
     ]
@@ -56,9 +57,14 @@ import Testing
 
   @Test func `time is bounded, whatever the query does`() async throws {
     let store = try await StoreFixture(.postgresql).open()
-    let slow = ["SELECT count(*) FROM generate_series(1, 1000000000) a", "SELECT * FROM generate_series(1, 3) a, LATERAL (SELECT count(*) FROM generate_series(1, 1000000000 + a)) b"]
+    let slow = [
+      "SELECT count(*) FROM generate_series(1, 1000000000) a",
+      "SELECT * FROM generate_series(1, 3) a, LATERAL (SELECT count(*) FROM generate_series(1, 1000000000 + a)) b",
+    ]
     for sql in slow {
-      let error = await #expect(throws: InputError.self) { try await store.query(sql, limits: QueryLimits(seconds: 0.1)) }
+      let error = await #expect(throws: InputError.self) {
+        try await store.query(sql, limits: QueryLimits(seconds: 0.1))
+      }
       #expect(error?.expected.contains("0.1 s") == true)
     }
     #expect(try await store.table("SELECT 1") == ["1"])

@@ -25,7 +25,9 @@ import Testing
       BehaviourRow(name: "a", vector: .named("v")),
     ]
     var submission = SweepSubmission("a", priority: .high, inputs: [[1, 2, 3], []])
-    (submission.document, submission.models, submission.behaviours) = ("name: a # ä\u{1}\u{10FFFF}👩‍🔬\\N", [model], behaviours)
+    (submission.document, submission.models, submission.behaviours) = (
+      "name: a # ä\u{1}\u{10FFFF}👩‍🔬\\N", [model], behaviours
+    )
     let id = try await store.submit(submission).id
     let stored = try await store.submission(of: id)
     #expect(stored.document == submission.document)

@@ -36,7 +36,9 @@ package struct PostgreSQLAddress: Sendable, CustomStringConvertible {
   /// A message of libpq's or the server's without the password.
   func redacted(_ message: String) -> String {
     var message = message
-    for secret in secrets { message = message.split(separator: secret, omittingEmptySubsequences: false).joined(separator: "***") }
+    for secret in secrets {
+      message = message.split(separator: secret, omittingEmptySubsequences: false).joined(separator: "***")
+    }
     return message
   }
 

@@ -32,6 +32,8 @@ package final class PostgreSQLConnection {
       "client_min_messages": "warning", "synchronous_commit": "on",
       // Compiling statements this small takes longer than they do.
       "jit": "off",
+      // Planning takes longer than doing what is asked of a few rows by their keys.
+      "plan_cache_mode": "force_generic_plan",
       "statement_timeout": "\(settings.statementTimeout)s", "lock_timeout": "\(settings.lockTimeout)s",
       "idle_in_transaction_session_timeout": "60s",
     ].sorted { $0.key < $1.key }
@@ -181,7 +183,9 @@ package final class PostgreSQLConnection {
     var thrown: (any Error)?
     do {
       var copy = PostgreSQLCopy { [handle] bytes in
-        bytes.withUnsafeBytes { PQputCopyData(handle, $0.baseAddress?.assumingMemoryBound(to: CChar.self), Int32($0.count)) == 1 }
+        bytes.withUnsafeBytes {
+          PQputCopyData(handle, $0.baseAddress?.assumingMemoryBound(to: CChar.self), Int32($0.count)) == 1
+        }
       }
       try body(&copy)
       copy.end()

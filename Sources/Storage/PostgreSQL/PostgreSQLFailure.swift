@@ -12,6 +12,9 @@ struct PostgreSQLFailure: Error {
   /// What may pass when the whole transaction is done again.
   var isCollision: Bool { state == "40001" || state == "40P01" }
 
+  /// Whether a prepared statement no longer fits the tables: a migration has come between.
+  var isStale: Bool { state == "0A000" }
+
   /// As the store says it.
   func asStoreError(_ address: PostgreSQLAddress) -> StoreError {
     StoreError(code, "\(address): \(message)" + (state.isEmpty ? "" : " (SQLSTATE \(state))"))

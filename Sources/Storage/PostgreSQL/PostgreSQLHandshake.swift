@@ -27,7 +27,8 @@ struct PostgreSQLHandshake {
   private func start() -> OpaquePointer? {
     let parameters = [
       ("keepalives", "1"), ("keepalives_idle", "10"),
-      ("keepalives_interval", "5"), ("keepalives_count", "2"), ("tcp_user_timeout", "\(settings.silenceTimeout * 1000)"),
+      ("keepalives_interval", "5"), ("keepalives_count", "2"),
+      ("tcp_user_timeout", "\(settings.silenceTimeout * 1000)"),
       ("fallback_application_name", settings.applicationName), ("target_session_attrs", "read-write"),
       ("dbname", address.uri), ("client_encoding", "UTF8"),
     ]
@@ -81,7 +82,8 @@ struct PostgreSQLHandshake {
     }
     if state == "3D000" {
       return InputError(
-        "\(address)", expected: "a database of that name", found: message, remedy: "create it, or mend STEERSCOPE_DATABASE")
+        "\(address)", expected: "a database of that name", found: message,
+        remedy: "create it, or mend STEERSCOPE_DATABASE")
     }
     let reason = message.isEmpty ? "no answer within \(seconds) s" : message
     return StoreError(state == "53300" ? .busy : .unreachable, "\(address): \(reason)")

@@ -68,7 +68,8 @@ struct PostgreSQLReader: Sendable {
 
   private static var tooLarge: InputError {
     InputError(
-      "query", expected: "an answer of at most \(mostBytes >> 20) MiB", found: "more", remedy: "ask for fewer rows or columns")
+      "query", expected: "an answer of at most \(mostBytes >> 20) MiB", found: "more",
+      remedy: "ask for fewer rows or columns")
   }
 }
 
@@ -128,6 +129,8 @@ extension PostgreSQLReader {
     if failure.state != "08P01", connection || failure.state.isEmpty { return nil }
     return InputError(
       "query", expected: "one SQL query that PostgreSQL understands", found: failure.message,
-      remedy: "tables and views are listed by: SELECT table_name FROM information_schema.tables WHERE table_schema = 'steerscope'")
+      remedy:
+        "tables and views are listed by: SELECT table_name FROM information_schema.tables WHERE table_schema = 'steerscope'"
+    )
   }
 }

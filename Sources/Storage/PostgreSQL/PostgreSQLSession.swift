@@ -29,10 +29,13 @@ actor PostgreSQLSession {
       do {
         return try body(connection)
       } catch let failure as PostgreSQLFailure {
+        let error = failure.asStoreError(address)
         keepIfUsable(connection)
+        // A server that has become a standby, or whose schema was changed under our statements: another connection.
+        if error.code == .unreachable || failure.isStale { self.connection = nil }
         collisions += 1
-        if failure.isCollision, collisions < Self.collisions { continue }
-        throw failure.asStoreError(address)
+        if failure.isCollision || failure.isStale, collisions < Self.collisions { continue }
+        throw error
       } catch {
         keepIfUsable(connection)
         throw error

@@ -17,9 +17,10 @@ extension PostgreSQLStore {
         free AS MATERIALIZED (
           SELECT t.id, a.place FROM task t JOIN asked a ON a.id = t.id
           WHERE (t.state = 'queued' OR (t.state = 'ready' AND (t.not_before IS NULL OR t.not_before <= \(now))))
-            AND EXISTS (
-              SELECT 1 FROM sweep_task st JOIN sweep s ON s.number = st.sweep
-              WHERE st.task = t.id AND s.state = 'active' AND s.numerics_version = (SELECT numerics_version FROM me))
+            AND (
+              SELECT true FROM sweep_task st JOIN sweep s ON s.number = st.sweep
+              WHERE st.task = t.id AND s.state = 'active' AND s.numerics_version = (SELECT numerics_version FROM me)
+              LIMIT 1)
           ORDER BY t.id FOR NO KEY UPDATE OF t),
         attempt AS (
           INSERT INTO task_attempt (task, worker, started_at) SELECT id, $2, \(now) FROM free ORDER BY place

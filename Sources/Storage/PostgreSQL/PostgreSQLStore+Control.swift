@@ -94,9 +94,10 @@ extension PostgreSQLStore {
   /// Looks a sweep up and lets the body change it; what the body returns is its state after.
   private func changeState(
     of sweep: SweepID,
-    _ body: @Sendable (
-      _ number: Int64, SweepState, _ isPlanned: Bool, PostgreSQLConnection, _ now: String
-    ) throws -> SweepState
+    _ body:
+      @Sendable (
+        _ number: Int64, SweepState, _ isPlanned: Bool, PostgreSQLConnection, _ now: String
+      ) throws -> SweepState
   ) async throws -> SweepState {
     try await writing { db, now in
       try PlanningLock.takeAlone(db)

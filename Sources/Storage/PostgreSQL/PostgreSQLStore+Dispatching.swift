@@ -1,5 +1,7 @@
 internal import SweepRecords
 
+/// A question in brackets with a LIMIT is asked once for each of the few live tasks; as a join or EXISTS the planner might
+/// begin with all tasks of a sweep.
 extension PostgreSQLStore {
   package func dispatch(_ policy: DispatchPolicy, as leader: LeaderToken) async throws -> [DispatchedTask] {
     // Rows that somebody else has locked are passed over: a task that is being claimed needs no message.
@@ -13,25 +15,48 @@ extension PostgreSQLStore {
       ) { row in
         ActiveSweep(number: row.integer(0), id: SweepID(row.text(1)), priority: try row.value(2))
       }
-      let queued = try Self.queued(policy.only, db)
-      let most = min(policy.window - (queued[.high] ?? 0), policy.limit - again.count)
-      guard most > 0, !sweeps.isEmpty else { return again }
-      let waiting = try Self.waiting(most, of: sweeps, now: now, db)
+      var room = Room(policy, again: again.count, queued: try Self.queued(policy.only, db))
+      let asked = sweeps.filter { room.most(for: $0.priority) > 0 }
+      guard !asked.isEmpty else { return again }
+      let waiting = try Self.waiting(room.limit, of: asked, now: now, db)
       guard !waiting.isEmpty else { return again }
       var share = WindowShare(inFlight: try Self.inFlight(db))
       var chosen: [(task: Int, sweep: ActiveSweep)] = []
-      var occupied = 0
       for priority in SweepPriority.allCases {
-        occupied += queued[priority] ?? 0
-        let room = min(policy.window - occupied, policy.limit - again.count - chosen.count)
-        let competing = sweeps.filter { $0.priority == priority }
-        let places = share.fill(room, from: competing.map { ($0.number, waiting[$0.number] ?? []) })
-        occupied += places.count
+        let competing = asked.filter { $0.priority == priority }
+        let places = share.fill(room.most(for: priority), from: competing.map { ($0.number, waiting[$0.number] ?? []) })
+        room.take(places.count)
         chosen += places.compactMap { place in
           competing.first { $0.number == place.sweep }.map { (place.task, $0) }
         }
       }
       return again + (try Self.queue(chosen, from: .ready, now: now, db))
+    }
+  }
+
+  /// What is left of the window, and of the reply.
+  private struct Room {
+    private let window: Int
+    private(set) var limit: Int
+    private var queued: [SweepPriority: Int]
+
+    init(_ policy: DispatchPolicy, again: Int, queued: [SweepPriority: Int]) {
+      (window, limit, self.queued) = (policy.window, max(0, min(policy.window, policy.limit - again)), queued)
+    }
+
+    /// Places for tasks of a priority: what is as urgent or more counts.
+    func most(for priority: SweepPriority) -> Int {
+      var occupied = 0
+      for other in SweepPriority.allCases {
+        occupied += queued[other] ?? 0
+        if other == priority { break }
+      }
+      return max(0, min(window - occupied, limit))
+    }
+
+    mutating func take(_ count: Int) {
+      limit -= count
+      queued[.high, default: 0] += count
     }
   }
 
@@ -47,14 +72,15 @@ extension PostgreSQLStore {
   ) throws -> [DispatchedTask] {
     let stale = try db.rows(
       """
-      SELECT t.id, s.number, s.id, s.priority FROM task t
+      WITH stale AS MATERIALIZED (
+        SELECT id FROM task WHERE state = 'queued' AND (dispatched_at IS NULL
+          OR dispatched_at + make_interval(secs => $2 * (1 << greatest(0, least(unanswered - 1, 6))::int)) <= \(now)))
+      SELECT t.id, s.number, s.id, s.priority FROM stale JOIN task t ON t.id = stale.id
       JOIN LATERAL (
         SELECT s.number, s.id, s.priority FROM sweep_task st JOIN sweep s ON s.number = st.sweep
         WHERE st.task = t.id AND s.state = 'active' AND s.id = coalesce($1, s.id)
         ORDER BY CASE s.priority WHEN 'high' THEN 0 WHEN 'normal' THEN 1 ELSE 2 END, s.number LIMIT 1) s ON true
-      WHERE t.state = 'queued' AND (t.dispatched_at IS NULL
-        OR t.dispatched_at + make_interval(secs => $2 * (1 << greatest(0, least(t.unanswered - 1, 6))::int)) <= \(now))
-      ORDER BY t.id LIMIT $3 FOR NO KEY UPDATE OF t SKIP LOCKED
+      WHERE t.state = 'queued' ORDER BY t.id LIMIT $3 FOR NO KEY UPDATE OF t SKIP LOCKED
       """, .text(policy.only?.text), .real(policy.redispatchAfter), PostgreSQLValue(policy.limit)
     ) { row in
       (
@@ -69,9 +95,9 @@ extension PostgreSQLStore {
   private static func queued(_ only: SweepID?, _ db: PostgreSQLConnection) throws -> [SweepPriority: Int] {
     let counts = try db.rows(
       """
-      SELECT t.queue, count(*) FROM task t WHERE t.state = 'queued' AND EXISTS (
-        SELECT 1 FROM sweep_task st JOIN sweep s ON s.number = st.sweep
-        WHERE st.task = t.id AND s.state = 'active' AND s.id = coalesce($1, s.id))
+      SELECT t.queue, count(*) FROM task t WHERE t.state = 'queued' AND (
+        SELECT true FROM sweep_task st JOIN sweep s ON s.number = st.sweep
+        WHERE st.task = t.id AND s.state = 'active' AND s.id = coalesce($1, s.id) LIMIT 1)
       GROUP BY t.queue
       """, .text(only?.text)
     ) { (try $0.value(0, as: SweepPriority.self), $0.integer(1)) }
@@ -84,11 +110,19 @@ extension PostgreSQLStore {
       """
       SELECT st.sweep, count(*) FROM (
         SELECT id FROM task WHERE state = 'queued' UNION ALL SELECT id FROM task WHERE state = 'running') t
-      JOIN sweep_task st ON st.task = t.id GROUP BY st.sweep
+      CROSS JOIN LATERAL (SELECT sweep FROM sweep_task WHERE task = t.id OFFSET 0) st GROUP BY st.sweep
       """
     ) { ($0.integer(0), $0.integer(1)) }
     return Dictionary(uniqueKeysWithValues: counts)
   }
+
+  /// SQL of the ids between which the tasks of the sweep `s` lie: mostly together, so that those of others are skipped.
+  /// (Compared as a pair, which only the primary key's index can answer.)
+  static let range = """
+    SELECT (SELECT task FROM sweep_task WHERE (sweep, task) >= (s.number, 0) ORDER BY sweep, task LIMIT 1) AS low,
+      (SELECT task FROM sweep_task WHERE (sweep, task) <= (s.number, 9223372036854775807)
+        ORDER BY sweep DESC, task DESC LIMIT 1) AS high
+    """
 
   /// The due tasks that sweeps have ready, as many of each as there may be room for.
   private static func waiting(
@@ -97,9 +131,11 @@ extension PostgreSQLStore {
     let found = try db.rows(
       """
       SELECT s.number, r.id FROM unnest($1::bigint[]) AS s (number)
+      CROSS JOIN LATERAL (\(range)) range
       CROSS JOIN LATERAL (
-        SELECT t.id FROM task t JOIN sweep_task st ON st.task = t.id
-        WHERE st.sweep = s.number AND t.state = 'ready' AND (t.not_before IS NULL OR t.not_before <= \(now))
+        SELECT t.id FROM task t
+        WHERE t.state = 'ready' AND t.id BETWEEN range.low AND range.high AND (t.not_before IS NULL OR t.not_before <= \(now))
+          AND (SELECT true FROM sweep_task st WHERE st.sweep = s.number AND st.task = t.id LIMIT 1)
         ORDER BY t.id LIMIT $2) r
       """, .integers(sweeps.map { Int64($0.number) }), PostgreSQLValue(room)
     ) { (sweep: $0.integer(0), task: $0.integer(1)) }

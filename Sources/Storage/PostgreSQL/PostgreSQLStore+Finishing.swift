@@ -33,13 +33,12 @@ extension PostgreSQLStore {
       if fresh.isEmpty { return outcomes }
       try Self.storeArtifacts(of: fresh, now: now, db)
       for table in ResultTable.allCases { try Self.copy(fresh.map(\.task), into: table, db) }
-      try Self.closeAttempts(of: fresh.map(\.task), now: now, db)
       try Self.releaseDependents(of: fresh.map(\.task.lease.task), db)
       return outcomes
     }
   }
 
-  /// The fence: marks tasks done whose leases are held. Those that are done now, and those that these very leases had
+  /// The fence: marks tasks done whose leases are held, and closes their attempts. Those that are done now, and those that these very leases had
   /// ended before.
   ///
   /// Who reaps, cancels or deletes at the same time either has had the row first, and then it is not ours any more, or
@@ -47,18 +46,23 @@ extension PostgreSQLStore {
   private static func markDone(
     _ finished: [FinishedTask], _ worker: WorkerID, now: String, _ db: PostgreSQLConnection
   ) throws -> (fresh: Set<TaskLease>, before: Set<TaskLease>) {
-    let leases = Set(finished.map(\.lease)).sorted { $0.task < $1.task }
+    let logs = Dictionary(finished.map { ($0.lease, $0.log.withoutNUL) }) { first, _ in first }
+    let leases = logs.keys.sorted { $0.task < $1.task }
     let (tasks, tokens) = (leases.map(\.task.number), leases.map(\.token.number))
     let fresh = try db.rows(
       """
       WITH mine AS MATERIALIZED (
-        SELECT t.id, t.lease_token FROM unnest($1::bigint[], $2::bigint[]) AS l (id, token) JOIN task t ON t.id = l.id
+        SELECT t.id, t.lease_token, l.log
+        FROM unnest($1::bigint[], $2::bigint[], $4::text[]) AS l (id, token, log) JOIN task t ON t.id = l.id
         WHERE t.lease_token = l.token AND t.worker = $3 AND t.state = 'running'
-        ORDER BY t.id FOR NO KEY UPDATE OF t)
+        ORDER BY t.id FOR NO KEY UPDATE OF t),
+      attempt AS (
+        UPDATE task_attempt a SET ended_at = \(now), outcome = 'done', log = nullif(mine.log, '')
+        FROM mine WHERE a.token = mine.lease_token)
       UPDATE task SET state = 'done', lease_token = NULL, worker = NULL, lease_until = NULL, ended_at = \(now),
         error = NULL
       FROM mine WHERE task.id = mine.id RETURNING mine.id, mine.lease_token
-      """, .integers(tasks), .integers(tokens), .text(worker.text.withoutNUL)
+      """, .integers(tasks), .integers(tokens), .text(worker.text.withoutNUL), .texts(leases.map { logs[$0] })
     ) { TaskLease(task: $0.task(0), token: $0.token(1)) }
     if fresh.count == leases.count { return (Set(fresh), []) }
     let before = try db.rows(
@@ -106,21 +110,12 @@ extension PostgreSQLStore {
           copy.integer(task.lease.task.number)
           for column in columns where try !copy.cell(row.cells[column.name] ?? .null, as: column.type) {
             throw StoreError(
-              .conflict, "\(row.cells[column.name] ?? .null) does not fit into column \"\(column.name)\" of \(table.rawValue)")
+              .conflict,
+              "\(row.cells[column.name] ?? .null) does not fit into column \"\(column.name)\" of \(table.rawValue)")
           }
         }
       }
     }
-  }
-
-  private static func closeAttempts(
-    of finished: [FinishedTask], now: String, _ db: PostgreSQLConnection
-  ) throws {
-    try db.run(
-      """
-      UPDATE task_attempt a SET ended_at = \(now), outcome = 'done', error = NULL, log = nullif(e.log, '')
-      FROM unnest($1::bigint[], $2::text[]) AS e (token, log) WHERE a.token = e.token
-      """, .integers(finished.map(\.lease.token.number)), .texts(finished.map(\.log.withoutNUL)))
   }
 
   /// Counts tasks off in the groups that wait for them; dependents of a group that is complete become ready.

@@ -50,7 +50,8 @@ extension PostgreSQLStore {
 
   /// The number by which tables call a sweep.
   static func number(of sweep: SweepID, _ db: PostgreSQLConnection) throws -> Int64 {
-    guard let number = try db.first("SELECT number FROM sweep WHERE id = $1", .text(sweep.text), read: { $0.integer(0) })
+    guard
+      let number = try db.first("SELECT number FROM sweep WHERE id = $1", .text(sweep.text), read: { $0.integer(0) })
     else { throw missing(sweep) }
     return Int64(number)
   }

@@ -84,7 +84,12 @@ private struct PostgreSQLChunkInsertion {
       SELECT t.id, t.key, t.state, EXISTS (SELECT 1 FROM sweep_task st WHERE st.sweep = $2 AND st.task = t.id)
       FROM task t WHERE t.key = ANY($1) ORDER BY t.id FOR NO KEY UPDATE OF t
       """, PostgreSQLValue(spoken), PostgreSQLValue(sweep)
-    ) { row in (key: try row.digest(1), id: Int64(row.integer(0)), state: try row.value(2, as: TaskState.self), isLinked: row.flag(3)) }
+    ) { row in
+      (
+        key: try row.digest(1), id: Int64(row.integer(0)), state: try row.value(2, as: TaskState.self),
+        isLinked: row.flag(3)
+      )
+    }
     for row in rows { known[row.key] = (row.id, row.state, row.isLinked || own.contains(row.key)) }
     try db.run(
       "INSERT INTO sweep_task (sweep, task) SELECT $1, id FROM unnest($2::bigint[]) AS t (id) ON CONFLICT DO NOTHING",
@@ -94,7 +99,9 @@ private struct PostgreSQLChunkInsertion {
   /// Ties new and revived tasks to the groups that they wait for, and lets those go that wait for nobody.
   func connect(_ db: PostgreSQLConnection) throws {
     for task in all { try requireDependencies(of: task) }
-    let fresh = tasks.filter { inserted.contains($0.key) ? !$0.dependencies.isEmpty : known[$0.key]?.state == .cancelled }
+    let fresh = tasks.filter {
+      inserted.contains($0.key) ? !$0.dependencies.isEmpty : known[$0.key]?.state == .cancelled
+    }
     let waits = fresh.map { Set($0.dependencies).sorted() }
     let groups = try groups(of: Set(waits.filter { !$0.isEmpty }), db)
     let ids = fresh.compactMap { known[$0.key]?.id }
@@ -122,7 +129,8 @@ private struct PostgreSQLChunkInsertion {
   ) throws -> [[Digest]: (id: Int64, remaining: Int)] {
     if sets.isEmpty { return [:] }
     let byDigest = Dictionary(
-      sets.map { (Digest(of: $0.map(\.hex).joined(separator: "\n")), $0) }) { first, _ in first }
+      sets.map { (Digest(of: $0.map(\.hex).joined(separator: "\n")), $0) }
+    ) { first, _ in first }
     let digests = byDigest.keys.sorted()
     let remaining = digests.map { digest in
       Int64((byDigest[digest] ?? []).count { known[$0]?.state != .done })

@@ -11,12 +11,12 @@ extension PostgreSQLStore {
         FROM sweep_task st JOIN task t ON t.id = st.task WHERE st.sweep = s.number) AS state
       FROM sweep s
       WHERE s.state = 'active'
-        AND (SELECT true FROM task t, sweep_task st
-          WHERE t.state = 'running' AND st.sweep = s.number AND st.task = t.id LIMIT 1) IS NULL
-        AND (SELECT true FROM task t, sweep_task st
-          WHERE t.state = 'queued' AND st.sweep = s.number AND st.task = t.id LIMIT 1) IS NULL
-        AND (SELECT true FROM task t, sweep_task st
-          WHERE t.state = 'ready' AND st.sweep = s.number AND st.task = t.id LIMIT 1) IS NULL
+        AND (SELECT true FROM task t WHERE t.state = 'running'
+          AND (SELECT true FROM sweep_task st WHERE st.sweep = s.number AND st.task = t.id LIMIT 1) LIMIT 1) IS NULL
+        AND (SELECT true FROM task t WHERE t.state = 'queued'
+          AND (SELECT true FROM sweep_task st WHERE st.sweep = s.number AND st.task = t.id LIMIT 1) LIMIT 1) IS NULL
+        AND (SELECT true FROM (\(range)) range CROSS JOIN task t WHERE t.state = 'ready' AND t.id BETWEEN range.low AND range.high
+          AND (SELECT true FROM sweep_task st WHERE st.sweep = s.number AND st.task = t.id LIMIT 1) LIMIT 1) IS NULL
       OFFSET 0) ended
     WHERE state IS NOT NULL
     """

@@ -111,7 +111,8 @@ extension [UInt8] {
   /// Appends a text's UTF-8. Throws for one with a NUL character, the only one that PostgreSQL can't store.
   mutating func append(storable text: String) throws {
     if text.utf8.contains(0) {
-      throw StoreError(.conflict, "a text holds a NUL character, which PostgreSQL can't store: \(text.prefix(40).debugDescription)")
+      throw StoreError(
+        .conflict, "a text holds a NUL character, which PostgreSQL can't store: \(text.prefix(40).debugDescription)")
     }
     append(contentsOf: text.utf8)
   }
@@ -119,5 +120,7 @@ extension [UInt8] {
 
 extension String {
   /// What people are told, with NUL characters (which PostgreSQL can't store) made visible.
-  var withoutNUL: String { utf8.contains(0) ? String(unicodeScalars.map { $0 == "\0" ? "\u{FFFD}" : Character($0) }) : self }
+  var withoutNUL: String {
+    utf8.contains(0) ? String(unicodeScalars.map { $0 == "\0" ? "\u{FFFD}" : Character($0) }) : self
+  }
 }
