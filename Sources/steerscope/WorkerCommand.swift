@@ -55,7 +55,7 @@ struct WorkerCommand: AsyncParsableCommand {
     let broker = BrokerMetrics(health.metrics)
     let signals = StopSignals()
     let store = try await signals.interrupting {
-      try await servers.store(log: log, name: "steerscope worker/\(id.text)")
+      try await servers.store(log: log, name: "steerscope worker/\(id.text)", patience: 60)
     }
     guard let store else { return }
     let queue = servers.queue(log: log, name: "worker/\(id.text)") { broker.note($0) }
