@@ -4,6 +4,7 @@ internal import Foundation
 internal import Kernels
 internal import Processor
 internal import Reporting
+internal import SweepRecords
 
 /// `bench`: the kernels against what this machine itself can do.
 struct BenchCommand: AsyncParsableCommand {
