@@ -31,11 +31,9 @@ struct BenchCommand: AsyncParsableCommand {
     switch format {
     case .json: try JSONOutput.print(Report(machine: .here(pool), comparisons: rows))
     case .table, .csv:
-      let cells = rows.map { row in
-        [
-          Cell.text(row.name), .real(row.ours), .text(row.unit), .real(row.ratio), .text(row.peerName),
-          row.target.map { .real($0) } ?? .null,
-        ]
+      let cells = rows.map { row -> [Cell] in
+        let target = row.target.map { Cell.real($0) } ?? .null
+        return [.text(row.name), .real(row.ours), .text(row.unit), .real(row.ratio), .text(row.peerName), target]
       }
       Terminal.result(
         TerminalTable(columns: ["what", "ours", "unit", "ratio", "peer", "target"], rows: cells).render(as: format))
