@@ -11,6 +11,8 @@ struct ChaosRun: Sendable {
   let workers: Int
   let folder: URL
   let program: String
+  /// Whether logs and databases stay even when all held.
+  let keep: Bool
 
   private static let golden = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath().deletingLastPathComponent()
     .deletingLastPathComponent().appending(path: "Golden/llama-tied")
@@ -48,8 +50,10 @@ struct ChaosRun: Sendable {
     let crashes = await cluster.cluster.crashes
     for name in crashes { say("error: \(name) crashed; its log is in \(folder.path)") }
     for line in audit.complaints { say(line) }
+    let holds = audit.holds && missing.isEmpty && crashes.isEmpty
+    if !holds || keep { say("logs and databases are in \(folder.path)") }
     say(audit.verdict)
-    return audit.holds && missing.isEmpty && crashes.isEmpty
+    return holds
   }
 
   /// Lets the cluster work while faults come; submits further sweeps so that there is work as long as they do.
