@@ -89,6 +89,13 @@ let package = Package(
         "Telemetry",
         "TensorFiles", "Tokenization", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: common),
+    // Our side of what `ops/bench` compares.
+    .executableTarget(
+      name: "comparisons",
+      dependencies: [
+        "Decomposition", "Diagnostics", "Kernels", "LanguageModels", "SparseAutoencoders", "Steering", "SweepRecords",
+        "TensorFiles",
+      ], path: "Benchmarks/Comparisons", swiftSettings: common),
 
     tests(
       "Decomposition", ["Decomposition", "Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords", "TensorFiles"]),
