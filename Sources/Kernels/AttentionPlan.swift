@@ -226,7 +226,7 @@ struct AttentionPlan {
         steps: dimension, a: work.packed, b: keys.keyPanel(head: keyValueHead, panel),
         c: work.scores + (members.lowerBound * work.stride + column), cStride: work.stride, continuing: false)
       if column >= 0, column + 16 <= work.stride {
-        multiplyRowBlocks(0..<rowBlocks.count, of: rowBlocks, operands)
+        multiplyRowBlocks(0..<rowBlocks.count, of: rowBlocks, panels: 1, operands)
       } else {
         clipped(operands, rowBlocks, columns: max(0, -column)..<min(16, work.stride - column))
       }
@@ -240,7 +240,7 @@ struct AttentionPlan {
     var inner = operands
     inner.c = edge
     inner.cStride = 16
-    multiplyRowBlocks(0..<rowBlocks.count, of: rowBlocks, inner)
+    multiplyRowBlocks(0..<rowBlocks.count, of: rowBlocks, panels: 1, inner)
     for row in 0..<rowBlocks.rows {
       for column in columns { operands.c[row * operands.cStride + column] = edge[row * 16 + column] }
     }
@@ -264,7 +264,7 @@ struct AttentionPlan {
             rowBlocks.start(block)..<rowBlocks.start(block + 1), prefixes[prefix], unit.keyValueHead, offset: 0, work)
         }
       }
-      forEachRun(work, longest: 6) { run, part in
+      forEachRun(work, longest: TileShape.rows) { run, part in
         addValues(run, tails[part], unit.keyValueHead, offset: parts[part].prefixCount, work)
       }
       for (index, query) in work.queries.enumerated() {
@@ -293,7 +293,7 @@ struct AttentionPlan {
     let panels = values.valuePanels
     func tile(_ rows: Range<Int>, _ positions: Range<Int>, _ panel: Int) {
       multiplyRows(
-        rows: rows.count,
+        rows: rows.count, panels: 1,
         TileOperands(
           steps: positions.count,
           a: work.scores + (rows.lowerBound * work.stride + offset + positions.lowerBound - work.base),
