@@ -72,7 +72,13 @@ def model(folder, gguf):
     shutil.rmtree(scratch, ignore_errors=True)
     loaded = AutoModelForCausalLM.from_pretrained(
         str(pathlib.Path(gguf).parent), gguf_file=pathlib.Path(gguf).name, dtype=torch.float32)
-    loaded.save_pretrained(scratch)
+    # What was read from a GGUF can't be saved as it is: its numbers go into a model that knows of no file.
+    configuration = loaded.config
+    if hasattr(configuration, "quantization_config"):
+        del configuration.quantization_config
+    plain = AutoModelForCausalLM.from_config(configuration, dtype=torch.float32)
+    plain.load_state_dict(loaded.state_dict())
+    plain.save_pretrained(scratch)
     scratch.rename(target)
 
 
