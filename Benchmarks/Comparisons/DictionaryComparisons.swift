@@ -79,9 +79,9 @@ struct LadderComparison: Comparison {
     _ = autoencoder.decoderNorms(pool: pool)
   }
 
-  /// As many coefficients from -4 to 4 without 0, 1 being one of them.
+  /// As many coefficients from -4 to 4 without 0; with 1 among them where they are 64.
   private static func coefficients(_ count: Int) -> [Double] {
-    count == 1 ? [1] : (1...count / 2).flatMap { [-Double($0) / 8, Double($0) / 8] }
+    count == 1 ? [1] : (1...count / 2).flatMap { [-8 * Double($0) / Double(count), 8 * Double($0) / Double(count)] }
   }
 
   mutating func result() throws -> SafetensorsWriter {
@@ -131,7 +131,7 @@ struct PursuitComparison: Comparison {
   mutating func result() throws -> SafetensorsWriter {
     var writer = SafetensorsWriter()
     var reconstructions = Matrix(rows: 0, columns: vectors.columns)
-    try decompose { variant in
+    try decompose(vectors.rows) { variant in
       reconstructions.append(rows: Matrix(rows: 1, columns: vectors.columns, elements: variant.reconstruction))
     }
     try writer.add(
@@ -139,10 +139,11 @@ struct PursuitComparison: Comparison {
     return writer
   }
 
-  mutating func run(_ part: String) throws { try decompose { _ in } }
+  /// All vectors, or so many of them.
+  mutating func run(_ part: String) throws { try decompose(Int(part) ?? vectors.rows) { _ in } }
 
-  private func decompose(_ body: (DecompositionVariant) throws -> Void) throws {
-    let subjects = (0..<vectors.rows).map {
+  private func decompose(_ count: Int, _ body: (DecompositionVariant) throws -> Void) throws {
+    let subjects = (0..<count).map {
       DecompositionRequest.Subject(behaviour: "vector-\($0)", vector: vectors.row($0))
     }
     let request = DecompositionRequest(

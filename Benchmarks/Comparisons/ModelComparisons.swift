@@ -19,14 +19,18 @@ struct PromptComparison: Comparison {
 
   mutating func result() throws -> SafetensorsWriter {
     var writer = SafetensorsWriter()
-    let logits = try logits()
+    let logits = try logits(tokens)
     try writer.add("logits", shape: [logits.count], floats: logits)
     return writer
   }
 
-  mutating func run(_ part: String) throws { _ = try logits() }
+  /// All tokens, or so many of them over and over.
+  mutating func run(_ part: String) throws {
+    let count = Int(part) ?? tokens.count
+    _ = try logits((0..<count).map { tokens[$0 % tokens.count] })
+  }
 
-  private func logits() throws -> [Float] {
+  private func logits(_ tokens: [Int]) throws -> [Float] {
     let blocks = BlockRun(blocks: 0..<model.architecture.blocks, finalRows: [tokens.count - 1])
     return model.logits(try model.forward([tokens], blocks).residual).row(0)
   }
@@ -59,24 +63,29 @@ struct EvaluationComparison: Comparison {
 
   mutating func result() throws -> SafetensorsWriter {
     var writer = SafetensorsWriter()
-    let propensities = try evaluate()
+    let propensities = try evaluate(variants: directions.count, coefficients: coefficients.count)
     try writer.add(
       "propensities", shape: [directions.count, questions.count, coefficients.count],
       floats: propensities.flatMap { $0.flatMap { $0.map(Float.init) } })
     return writer
   }
 
-  /// The evaluation, or `floor`: the floating-point work of it that no two cases share, as one matrix product.
+  /// The evaluation, all of it or so many `VARIANTS COEFFICIENTS`; or `floor`: the floating-point work of it that no two cases
+  /// share, as one matrix product.
   mutating func run(_ part: String) throws {
+    let numbers = part.split(separator: " ").compactMap { Int($0) }
     if part == "floor" {
       multiplyUnshared()
+    } else if numbers.count == 2 {
+      _ = try evaluate(variants: numbers[0], coefficients: numbers[1])
     } else {
-      _ = try evaluate()
+      _ = try evaluate(variants: directions.count, coefficients: coefficients.count)
     }
   }
 
-  private func evaluate() throws -> [[[Double]]] {
-    try evaluation.evaluate(questions, directions: directions, coefficients: coefficients)
+  private func evaluate(variants: Int, coefficients count: Int) throws -> [[[Double]]] {
+    try evaluation.evaluate(
+      questions, directions: Array(directions.prefix(variants)), coefficients: Array(coefficients.prefix(count)))
   }
 
   private lazy var floorWeights = PackedMatrix(

@@ -15,6 +15,7 @@ import time
 
 import numpy as np
 
+import growth
 import inputs
 from peer import load
 
@@ -89,16 +90,17 @@ class Bench:
         first.time(piece)
         second.time(other)
         times, cpus, end = [], [], time.monotonic() + (seconds or self.options.seconds)
-        while len(times) < 5 or (time.monotonic() < end and len(times) < 400):
+        while len(times) < self.options.turns or (time.monotonic() < end and len(times) < 400):
             # Whoever comes first is warmed by nobody: swap.
             if len(times) % 2:
                 b, a = second.time(other), first.time(piece)
             else:
                 a, b = first.time(piece), second.time(other)
-            times.append((a[0], b[0] * scale))
+            clock = 0 if self.options.clock == "wall" else 1
+            times.append((a[clock], b[clock] * scale))
             cpus.append((a[1], b[1] * scale))
         ratio = statistics.median(b / a for a, b in times)
-        spread = statistics.quantiles([b / a for a, b in times], n=4)
+        spread = statistics.quantiles([b / a for a, b in times], n=4) if len(times) > 1 else [ratio] * 3
         cpu = statistics.median(b / a for a, b in cpus if a > 0) if any(a > 0 for a, _ in cpus) else float("nan")
         print(
             f"  {piece}: ratio {ratio:.3f} (quartiles {spread[0]:.3f} to {spread[2]:.3f}, CPU {cpu:.3f}, {len(times)} turns)",
@@ -299,14 +301,15 @@ def watch(command):
 NAMES = ["machine", "gemm", "encode", "ladder", "prompt", "letters", "completions", "pursuit", "training", "load", "wide"]
 
 
-def machine(threads):
+def machine(threads, clock):
     text = pathlib.Path("/proc/cpuinfo").read_text()
     facts = dict(
         (key.strip(), value.strip())
         for key, _, value in (line.partition(":") for line in text.splitlines()) if key.strip())
     return {
         "cpu": facts.get("model name", "unknown"), "family": facts.get("cpu family"), "model": facts.get("model"),
-        "threads": threads, "level": os.environ.get("STEERSCOPE_CPU", "default"),
+        "threads": threads, "level": os.environ.get("STEERSCOPE_CPU") or "x86-64-v3",
+        "clock": clock,
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)}
 
 
@@ -315,10 +318,18 @@ def main():
     for name in ("folder", "comparisons", "steerscope", "gguf", "examples", "results"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--only", action="append", choices=NAMES, help="one comparison; several times for several")
+    parser.add_argument("--growth", action="store_true", help="instead: how time grows with the work")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--seconds", type=float, default=12, help="of turns for each row")
+    parser.add_argument("--turns", type=int, default=5, help="at least, whatever the seconds")
+    parser.add_argument(
+        "--clock", choices=("wall", "cpu"), default="wall",
+        help="cpu: compare CPU seconds, for a machine that does other things too")
     options = parser.parse_args()
     bench = Bench(options)
+    if options.growth:
+        growth.run(bench)
+        return
     for name in options.only or NAMES:
         print(name, file=sys.stderr)
         getattr(bench, name)()
@@ -327,7 +338,7 @@ def main():
         target = f"{row['target']:7.2f}" if row["target"] is not None else "      -"
         print(f"{row['name'][:75]:76}{row['ours']:10.4g}{row['peer']:10.4g}  {row['ratio']:7.2f} {target}  {row['peer_name']}")
     if not options.only:
-        facts = machine(options.threads)
+        facts = machine(options.threads, options.clock)
         name = f"{datetime.date.today()}-family{facts['family']}-model{facts['model']}.json"
         path = pathlib.Path(options.results) / name
         path.parent.mkdir(parents=True, exist_ok=True)

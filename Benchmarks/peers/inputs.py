@@ -46,9 +46,9 @@ def sae(folder, width, dimension=2304):
     store(folder, "vectors", {"vectors": gaussian(4, 64, dimension)})
 
 
-def pursuit(folder):
-    store(
-        folder, "pursuit", {"vectors": gaussian(5, 32, 2304), "decoder": gaussian(6, 16384, 2304)}, {"atoms": 64})
+def pursuit(folder, width=16384, dimension=2304):
+    tensors = {"vectors": gaussian(5, 32, dimension), "decoder": gaussian(6, width, dimension)}
+    store(folder, "pursuit", tensors, {"atoms": 64})
 
 
 def training(folder):
