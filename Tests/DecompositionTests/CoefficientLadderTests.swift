@@ -1,5 +1,6 @@
 import Kernels
 import SparseAutoencoders
+import SweepRecords
 import Testing
 
 @testable import Decomposition
