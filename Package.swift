@@ -98,6 +98,13 @@ let package = Package(
         "Telemetry",
         "TensorFiles", "Tokenization", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: common),
+    // Our side of what `ops/bench` compares.
+    .executableTarget(
+      name: "comparisons",
+      dependencies: [
+        "Decomposition", "Diagnostics", "Kernels", "LanguageModels", "SparseAutoencoders", "Steering", "SweepRecords",
+        "TensorFiles",
+      ], path: "Benchmarks/Comparisons", swiftSettings: common),
 
     tests(
       "Decomposition", ["Decomposition", "Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords", "TensorFiles"]),
@@ -136,7 +143,7 @@ let package = Package(
         "Messaging", "Orchestration", "OrchestrationSupport", "ResultDump", "Storage", "SweepRecords", "TestServers",
         "steerscope",
       ], swiftSettings: common),
-    // What a task costs beside its computing: `ops/bench/cluster`.
+    // What a task costs beside its computing: `ops/bench-cluster`.
     .executableTarget(
       name: "cluster-benchmark",
       dependencies: [
