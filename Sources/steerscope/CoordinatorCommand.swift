@@ -60,6 +60,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
       guard count == 1 else { Foundation.exit(ExitCode.interrupted.rawValue) }
       log(LogEntry(.info, "stops; once more to stop at once"))
       Task { await coordinator.stop() }
+      StopSignals.endAnyway(after: 15, log: log)
     }
     try await coordinator.run()
     await queue.close()
@@ -91,6 +92,16 @@ struct ServiceIdentity: Sendable {
 }
 
 extension StopSignals {
+  /// Ends the process after a while, whatever it waits for: a server that does not answer keeps nobody here. What it
+  /// still holds is taken over when its lease ends.
+  static func endAnyway(after seconds: Double, log: @escaping LogSink) {
+    Task {
+      try await Task.sleep(for: .seconds(seconds))
+      log(LogEntry(.warning, "ends without good-bye: a server did not answer in time; leases will expire"))
+      Foundation.exit(0)
+    }
+  }
+
   /// The body's result; nil when a signal came before it had one.
   func interrupting<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result? {
     let task = Task { try await body() }

@@ -67,6 +67,7 @@ struct WorkerCommand: AsyncParsableCommand {
       artifacts: artifacts, log: log, events: { metrics.note($0) })
     health.check { await worker.hindrances }
     signals.handle { count in
+      if count == 1 { StopSignals.endAnyway(after: drain + 15, log: log) }
       Task {
         switch count {
         case 1: await worker.drain(within: .seconds(drain))
