@@ -81,7 +81,11 @@ struct LadderComparison: Comparison {
 
   /// As many coefficients from -4 to 4 without 0; with 1 among them where they are 64.
   private static func coefficients(_ count: Int) -> [Double] {
-    count == 1 ? [1] : (1...count / 2).flatMap { [-8 * Double($0) / Double(count), 8 * Double($0) / Double(count)] }
+    guard count > 1 else { return [1] }
+    return (1...count / 2).flatMap { index -> [Double] in
+      let size = 8 * Double(index) / Double(count)
+      return [-size, size]
+    }
   }
 
   mutating func result() throws -> SafetensorsWriter {
