@@ -11,15 +11,21 @@ let common: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
-/// The CPU level that the kernels are compiled for, which `doctor` checks: x86-64-v3 (AVX2, FMA, F16C); arm64 has NEON by itself.
+/// The CPU level that the kernels are compiled for, which `doctor` checks: x86-64-v3 (AVX2, FMA, F16C), or x86-64-v4 (AVX-512) with
+/// `STEERSCOPE_CPU=x86-64-v4` in the environment of the build; arm64 has NEON by itself.
 #if arch(x86_64)
-  let level: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-march=x86-64-v3"])]
+  let wide = Context.environment["STEERSCOPE_CPU"] == "x86-64-v4"
+  // The parts of x86-64-v4 by name: the level itself would have the compiler prefer vectors of 256 bits.
+  let parts = wide ? ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl"] : []
+  let level: [SwiftSetting] = [.unsafeFlags((["-march=x86-64-v3"] + parts).flatMap { ["-Xcc", $0] })]
+  let levelName: [SwiftSetting] = wide ? [.define("X86_64_V4")] : []
 #else
   let level: [SwiftSetting] = []
+  let levelName: [SwiftSetting] = []
 #endif
 
 /// The kernels are optimised in every configuration; nothing of them is inlined into modules of a lower CPU level.
-let kernels: [SwiftSetting] = common + level + [.unsafeFlags(["-O", "-Xfrontend", "-disable-cmo"])]
+let kernels: [SwiftSetting] = common + level + levelName + [.unsafeFlags(["-O", "-Xfrontend", "-disable-cmo"])]
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = common) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -43,7 +49,7 @@ let package = Package(
     // Floor 0: nothing of ours below.
     library("Diagnostics"),
     library("Kernels", ["CProcessor"], settings: kernels),
-    library("Processor", ["CProcessor"]),
+    library("Processor", ["CProcessor"], settings: common + levelName),
     library("SweepRecords", ["CLibCrypto"]),
     system("CLibCrypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
     system("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
@@ -92,6 +98,13 @@ let package = Package(
         "Telemetry",
         "TensorFiles", "Tokenization", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: common),
+    // Our side of what `ops/bench` compares.
+    .executableTarget(
+      name: "comparisons",
+      dependencies: [
+        "Decomposition", "Diagnostics", "Kernels", "LanguageModels", "SparseAutoencoders", "Steering", "SweepRecords",
+        "TensorFiles",
+      ], path: "Benchmarks/Comparisons", swiftSettings: common),
 
     tests(
       "Decomposition", ["Decomposition", "Diagnostics", "Kernels", "SparseAutoencoders", "SweepRecords", "TensorFiles"]),
@@ -130,7 +143,7 @@ let package = Package(
         "Messaging", "Orchestration", "OrchestrationSupport", "ResultDump", "Storage", "SweepRecords", "TestServers",
         "steerscope",
       ], swiftSettings: common),
-    // What a task costs beside its computing: `ops/bench/cluster`.
+    // What a task costs beside its computing: `ops/bench-cluster`.
     .executableTarget(
       name: "cluster-benchmark",
       dependencies: [

@@ -21,7 +21,8 @@ struct BenchmarkServers: Sendable {
   func database(migrated: Bool = true) async throws -> String {
     let name = "bench_\(UUID().uuidString.lowercased().replacingOccurrences(of: "-", with: "_"))"
     try await script.call("psql", "-d", "postgres", "-c", "CREATE DATABASE \(name)")
-    let uri = "postgresql://postgres:\(try printed("POSTGRESQL_PASSWORD"))@127.0.0.1:\(try printed("POSTGRESQL_PORT"))/\(name)"
+    let uri =
+      "postgresql://postgres:\(try printed("POSTGRESQL_PASSWORD"))@127.0.0.1:\(try printed("POSTGRESQL_PORT"))/\(name)"
     if migrated { _ = try await StoreLocator(parsing: uri).migrate() }
     return uri
   }
@@ -95,7 +96,8 @@ struct EndToEnd {
     await publishing.close()
 
     let times = try await store.query(
-      "SELECT extract(epoch FROM max(ended_at) - min(started_at))::float8 AS s FROM task_attempt", limits: QueryLimits())
+      "SELECT extract(epoch FROM max(ended_at) - min(started_at))::float8 AS s FROM task_attempt", limits: QueryLimits()
+    )
     guard case .real(let seconds)? = times.rows.first?.first, seconds > 0 else {
       throw BareLibraries.Failure(description: "no times")
     }

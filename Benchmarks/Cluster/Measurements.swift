@@ -36,7 +36,7 @@ struct PlannedTasks {
       if summary.cursor >= next || summary.state != .planning {
         // What is there when a tenth is planned is what all of it may take.
         if first == 0 && summary.cursor >= tasks / 10 { first = memory }
-        report(min(summary.cursor, tasks), memory)
+        report(summary.state == .planning ? min(summary.cursor, tasks) : tasks, memory)
         next += max(1, tasks / 30)
       }
       if summary.state != .planning { break }

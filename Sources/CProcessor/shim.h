@@ -10,15 +10,18 @@
 
 enum {
   processor_avx = 1, processor_avx2 = 2, processor_fma = 4, processor_f16c = 8,
-  processor_bmi = 16, processor_lzcnt = 32, processor_movbe = 64
+  processor_bmi = 16, processor_lzcnt = 32, processor_movbe = 64,
+  processor_avx512f = 128, processor_avx512bw = 256, processor_avx512cd = 512, processor_avx512dq = 1024,
+  processor_avx512vl = 2048,
+  processor_level3 = 127, processor_level4 = 4095
 };
 
-/* The parts of x86-64-v3 that this CPU, or its operating system, does not offer; 0 when nothing is missing. */
-static inline uint32_t processor_missing(void) {
-  uint32_t missing = processor_avx | processor_avx2 | processor_fma | processor_f16c | processor_bmi | processor_lzcnt
-                     | processor_movbe;
+/* The parts of `level` (x86-64-v3 or -v4) that this CPU, or its operating system, does not offer; 0 when nothing is missing. */
+static inline uint32_t processor_missing(uint32_t level) {
+  uint32_t missing = processor_level4;
+  int wide = 0;
   unsigned a, b, c, d;
-  if (!__get_cpuid(1, &a, &b, &c, &d)) return missing;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return level;
   if (c & (1u << 12)) missing &= ~(uint32_t)processor_fma;
   if (c & (1u << 22)) missing &= ~(uint32_t)processor_movbe;
   if (c & (1u << 29)) missing &= ~(uint32_t)processor_f16c;
@@ -26,18 +29,23 @@ static inline uint32_t processor_missing(void) {
     unsigned low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     if ((low & 6u) == 6u) missing &= ~(uint32_t)processor_avx;
+    wide = (low & 0xe6u) == 0xe6u;
   }
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
     if ((b & (1u << 5)) && !(missing & processor_avx)) missing &= ~(uint32_t)processor_avx2;
     if ((b & (1u << 3)) && (b & (1u << 8))) missing &= ~(uint32_t)processor_bmi;
+    if (wide && (b & (1u << 16))) missing &= ~(uint32_t)processor_avx512f;
+    if (wide && (b & (1u << 30))) missing &= ~(uint32_t)processor_avx512bw;
+    if (wide && (b & (1u << 28))) missing &= ~(uint32_t)processor_avx512cd;
+    if (wide && (b & (1u << 17))) missing &= ~(uint32_t)processor_avx512dq;
+    if (wide && (b & (1u << 31))) missing &= ~(uint32_t)processor_avx512vl;
   }
   if (__get_cpuid(0x80000001u, &a, &b, &c, &d) && (c & (1u << 5))) missing &= ~(uint32_t)processor_lzcnt;
-  return missing;
+  return missing & level;
 }
 
 static inline void processor_pause(void) { __builtin_ia32_pause(); }
 #else
-static inline uint32_t processor_missing(void) { return 0; }
 static inline void processor_pause(void) { __asm__ volatile("yield"); }
 #endif
 
@@ -46,10 +54,14 @@ static inline void processor_prefetch(const void *address) { __builtin_prefetch(
 static inline void processor_prefetch_second(const void *address) { __builtin_prefetch(address, 0, 2); }
 
 typedef float processor_float8 __attribute__((ext_vector_type(8)));
+typedef float processor_float16 __attribute__((ext_vector_type(16)));
 typedef double processor_double8 __attribute__((ext_vector_type(8)));
 
 /* a * b + c, rounded once. */
 static inline processor_float8 processor_fma8(processor_float8 a, processor_float8 b, processor_float8 c) {
+  return __builtin_elementwise_fma(a, b, c);
+}
+static inline processor_float16 processor_fma16(processor_float16 a, processor_float16 b, processor_float16 c) {
   return __builtin_elementwise_fma(a, b, c);
 }
 static inline processor_double8 processor_fma_double8(processor_double8 a, processor_double8 b, processor_double8 c) {

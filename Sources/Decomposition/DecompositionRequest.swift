@@ -34,7 +34,7 @@ package struct ActivationReference: Sendable {
 /// What is to be decomposed, how, and what the methods need for it.
 package struct DecompositionRequest: Sendable {
   /// A vector under the name of its behaviour.
-  package struct Subject: Sendable {
+  package struct Subject: Sendable, Equatable {
     package var behaviour: String
     /// `[d]`.
     package var vector: [Float]
@@ -63,12 +63,14 @@ package struct DecompositionRequest: Sendable {
   package var inputConventions: [SparseAutoencoder.InputConvention]
   /// Of the random directions; nil for none.
   package var seed: UInt64?
+  /// Whether `encode` also gives L0 and overlap over the whole axis of coefficients.
+  package var wantsCoefficientAxis: Bool
 
   package init(
     subjects: [Subject], methods: [DecompositionMethod], sparsities: [Sparsity], coefficients: [Double] = [1],
     cutsLadder: Bool = false, activations: ActivationReference? = nil, amplitude: Double = 1,
     inputConventions: [SparseAutoencoder.InputConvention] = SparseAutoencoder.InputConvention.allCases,
-    seed: UInt64? = nil
+    seed: UInt64? = nil, wantsCoefficientAxis: Bool = false
   ) {
     self.subjects = subjects
     self.methods = methods
@@ -79,6 +81,7 @@ package struct DecompositionRequest: Sendable {
     self.amplitude = amplitude
     self.inputConventions = inputConventions
     self.seed = seed
+    self.wantsCoefficientAxis = wantsCoefficientAxis
   }
 
   /// Refuses what can't be decomposed through this SAE.

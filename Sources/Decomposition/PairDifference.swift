@@ -5,9 +5,9 @@ internal import SparseAutoencoders
 ///
 /// An SAE is made for the activations of single tokens. Where a vector was read as a mean over an answer's tokens, the code of the
 /// mean is not the mean of the codes (a mean of 14 tokens falls below most thresholds), so give the tokens.
-package struct PairActivations: Sendable {
+package struct PairActivations: Sendable, Equatable {
   /// One side's activations.
-  package struct Side: Sendable {
+  package struct Side: Sendable, Equatable {
     /// `[rows, d]`, pair by pair.
     package var rows: Matrix
     /// What each row counts for in the side's mean; they add up to 1.

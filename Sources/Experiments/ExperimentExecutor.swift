@@ -1,3 +1,4 @@
+internal import Decomposition
 internal import Diagnostics
 package import Kernels
 internal import LanguageModels
@@ -11,11 +12,11 @@ package final class ExperimentExecutor: TaskExecutor {
   let pool: ThreadPool
   private let loaded = Mutex(Loaded())
 
-  /// What stays in memory between tasks: at most one model, one SAE file, one untrained dictionary,
+  /// What stays in memory between tasks: at most one model, one SAE, one untrained dictionary,
   /// and where the last slice of text and of pairs ended, so that the task of the next layer goes on from there.
   private struct Loaded: ~Copyable {
     var model: (reference: ModelReference, value: PromptedModel)?
-    var sae: (digest: Digest, value: SparseAutoencoder)?
+    var sae: (source: SAEReference.Source, value: SparseAutoencoder)?
     var untrained: (reference: SAEReference, sample: InputReference?, value: SparseAutoencoder)?
     var harvest: (model: ModelReference, source: HarvestWork.Source, streams: [ResidualStream])?
     /// The work without its layers.
@@ -23,6 +24,8 @@ package final class ExperimentExecutor: TaskExecutor {
   }
 
   private let questions = Mutex(PreparedQuestions())
+  /// What the methods of a behaviour, which are tasks of their own, share.
+  let decompositions = DecompositionMemory()
 
   package init(pool: ThreadPool) { self.pool = pool }
 
@@ -87,14 +90,11 @@ package final class ExperimentExecutor: TaskExecutor {
     return range.compactMap { found[$0] }
   }
 
-  /// An SAE from a file, mapped unless it is the last one used.
-  func sae(file digest: Digest, inputs: TaskInputs) throws -> SparseAutoencoder {
-    if let sae = loaded.withLock({ $0.sae?.digest == digest ? $0.sae?.value : nil }) { return sae }
-    guard let path = inputs.paths[digest] else {
-      throw TaskFault(.worker, "the SAE \(digest.short) is not on this machine", input: digest)
-    }
-    let sae = try SparseAutoencoder(contentsOf: path)
-    loaded.withLock { $0.sae = (digest, sae) }
+  /// An SAE, opened unless it is the last one used.
+  func sae(_ source: SAEReference.Source, _ open: () throws -> SparseAutoencoder) throws -> SparseAutoencoder {
+    if let sae = loaded.withLock({ $0.sae?.source == source ? $0.sae?.value : nil }) { return sae }
+    let sae = try open()
+    loaded.withLock { $0.sae = (source, sae) }
     return sae
   }
 

@@ -31,8 +31,9 @@ extension TaskRun {
     let request = DecompositionRequest(
       subjects: subjects, methods: try work.methods.map { try DecompositionMethod.named($0) },
       sparsities: work.sparsities, coefficients: work.coefficients,
-      activations: ActivationReference(norms: norms.sorted, mean: norms.mean), seed: work.seed)
-    let decomposer = try Decomposer(autoencoder, request, pool: pool)
+      activations: ActivationReference(norms: norms.sorted, mean: norms.mean), seed: work.seed,
+      wantsCoefficientAxis: true)
+    let decomposer = try Decomposer(autoencoder, request, memory: executor.decompositions, pool: pool)
     let extras = try decomposer.run(checkpoint: { fraction in
       guard advance(0.9 * fraction) else { throw CancellationError() }
     }) { variant in
@@ -45,6 +46,12 @@ extension TaskRun {
       }
     }
     for (name, values) in extras.tensors where (name == "zero-vector") == isInspection { try writer.add(name, values) }
+    for (behaviour, axis) in extras.coefficientAxes {
+      func tensor(_ part: String) -> String { CoefficientAxis.tensor(behaviour, part) }
+      try writer.add(tensor("starts"), axis.starts)
+      try writer.add(tensor("l0"), shape: [axis.l0.count], integers: axis.l0)
+      try writer.add(tensor("zero-overlap"), axis.zeroOverlap)
+    }
     try name(features, in: &rows, through: autoencoder, model: work.model)
     let encoded = isInspection ? 1 : subjects.count * max(1, work.coefficients.count)
     return TaskResult(

@@ -49,9 +49,15 @@ extension TaskRun {
   }
 
   private func trained(_ reference: SAEReference) throws -> SparseAutoencoder {
-    switch reference.source {
-    case .file(let digest): try executor.sae(file: digest, inputs: inputs)
-    case .trained(let output): try SparseAutoencoder(safetensors: try bytes(output), named: reference.name)
+    try executor.sae(reference.source) {
+      switch reference.source {
+      case .file(let digest):
+        guard let path = inputs.paths[digest] else {
+          throw TaskFault(.worker, "the SAE \(digest.short) is not on this machine", input: digest)
+        }
+        return try SparseAutoencoder(contentsOf: path)
+      case .trained(let output): return try SparseAutoencoder(safetensors: try bytes(output), named: reference.name)
+      }
     }
   }
 

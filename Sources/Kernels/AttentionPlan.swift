@@ -11,22 +11,30 @@ private struct PackedPositions {
   var keyPanels: Int { (count + 15) / 16 }
   var valuePanels: Int { (headDimension + 15) / 16 }
   private var keySize: Int { keyPanels * 16 * headDimension }
-  private var headSize: Int { keySize + valuePanels * 16 * count }
+  private var headSize: Int { keySize + (packsValues ? valuePanels * 16 * count : 0) }
+  /// Whether the values are packed too. A few queries read them in place, where heads are whole panels.
+  let packsValues: Bool
 
-  init(count: Int, shape: AttentionShape) {
+  init(count: Int, queries: Int, shape: AttentionShape) {
     self.count = count
+    packsValues = queries > TileShape.rows || shape.headDimension % 16 != 0
     headDimension = shape.headDimension
     keyValueHeads = shape.keyValueHeads
-    let panels = (count + 15) / 16 * 16 * shape.headDimension + (shape.headDimension + 15) / 16 * 16 * count
-    packed = .allocateAligned(panels * shape.keyValueHeads)
+    let keys = (count + 15) / 16 * 16 * shape.headDimension
+    let values = packsValues ? (shape.headDimension + 15) / 16 * 16 * count : 0
+    packed = .allocateAligned((keys + values) * shape.keyValueHeads)
   }
 
   func keyPanel(head: Int, _ panel: Int) -> UnsafeMutablePointer<Float> {
     packed + (head * headSize + panel * 16 * headDimension)
   }
 
-  func valuePanel(head: Int, _ panel: Int) -> UnsafeMutablePointer<Float> {
-    packed + (head * headSize + keySize + panel * 16 * count)
+  /// How the values of one head lie: from which address on, floats from one position to the next, and bytes from one panel of
+  /// dimensions to the next. Values that were not packed lie in `rows`.
+  func valueOrder(head: Int, rows: UnsafePointer<Float>?) -> (base: UnsafePointer<Float>, stride: Int, panelStride: Int)
+  {
+    if packsValues { return (UnsafePointer(packed + (head * headSize + keySize)), 16, count * 64) }
+    return ((rows ?? UnsafePointer(packed)) + head * headDimension, keyValueHeads * headDimension, 64)
   }
 
   func pack(_ keys: Matrix, _ values: Matrix, head: Int) {
@@ -39,10 +47,11 @@ private struct PackedPositions {
             .float32, keys + (panel * 16 * width + head * headDimension), rowBytes: width * 4, steps: headDimension,
             rows: min(16, count - panel * 16), into: keyPanel(head: head, panel))
         }
+        guard packsValues else { return }
         packRowMajor(
           .float32, values + head * headDimension, rowBytes: width * 4, steps: 0..<count, panelSteps: count,
           columns: headDimension,
-          into: valuePanel(head: head, 0))
+          into: packed + (head * headSize + keySize))
       }
     }
   }
@@ -75,7 +84,10 @@ struct AttentionPlan {
   init(parts: [AttentionPart], shape: AttentionShape, pool: ThreadPool) {
     self.parts = parts
     self.shape = shape
-    tails = parts.map { PackedPositions(count: $0.tailCount, shape: shape) }
+    tails = parts.map {
+      PackedPositions(
+        count: $0.tailCount, queries: $0.rows.count * shape.heads / shape.keyValueHeads, shape: shape)
+    }
     var groups: [(prefix: Int?, parts: [Int])] = []
     var known: [PrefixIdentity: Int] = [:]
     for (index, part) in parts.enumerated() {
@@ -89,7 +101,7 @@ struct AttentionPlan {
       } else {
         known[identity] = groups.count
         groups.append((prefixes.count, [index]))
-        prefixes.append(PackedPositions(count: part.prefixCount, shape: shape))
+        prefixes.append(PackedPositions(count: part.prefixCount, queries: .max, shape: shape))
         prefixOwners.append(index)
       }
     }
@@ -220,16 +232,25 @@ struct AttentionPlan {
         for step in 0..<dimension { target[step &* (end &- start) &+ (row &- start)] = source[step] }
       }
     }
-    for panel in low / 16...high / 16 {
+    var panel = low / 16
+    while panel <= high / 16 {
       let column = offset + panel * 16 - work.base
-      let operands = TileOperands(
-        steps: dimension, a: work.packed, b: keys.keyPanel(head: keyValueHead, panel),
+      var operands = TileOperands(
+        steps: dimension, a: work.packed, b: keys.keyPanel(head: keyValueHead, panel), panelStride: dimension * 64,
         c: work.scores + (members.lowerBound * work.stride + column), cStride: work.stride, continuing: false)
+      let together = min(TileShape.panels, high / 16 + 1 - panel)
+      if column >= 0, column + together * 16 <= work.stride {
+        multiplyRowBlocks(0..<rowBlocks.count, of: rowBlocks, panels: together, operands)
+        panel += together
+        continue
+      }
+      operands.panelStride = 0
       if column >= 0, column + 16 <= work.stride {
-        multiplyRowBlocks(0..<rowBlocks.count, of: rowBlocks, operands)
+        multiplyRowBlocks(0..<rowBlocks.count, of: rowBlocks, panels: 1, operands)
       } else {
         clipped(operands, rowBlocks, columns: max(0, -column)..<min(16, work.stride - column))
       }
+      panel += 1
     }
   }
 
@@ -240,7 +261,7 @@ struct AttentionPlan {
     var inner = operands
     inner.c = edge
     inner.cStride = 16
-    multiplyRowBlocks(0..<rowBlocks.count, of: rowBlocks, inner)
+    multiplyRowBlocks(0..<rowBlocks.count, of: rowBlocks, panels: 1, inner)
     for row in 0..<rowBlocks.rows {
       for column in columns { operands.c[row * operands.cStride + column] = edge[row * 16 + column] }
     }
@@ -261,11 +282,15 @@ struct AttentionPlan {
         let rowBlocks = RowBlocks(rows: work.queries.count)
         for block in 0..<rowBlocks.count {
           addValues(
-            rowBlocks.start(block)..<rowBlocks.start(block + 1), prefixes[prefix], unit.keyValueHead, offset: 0, work)
+            rowBlocks.start(block)..<rowBlocks.start(block + 1), prefixes[prefix], nil, unit.keyValueHead, offset: 0,
+            work)
         }
       }
-      forEachRun(work, longest: 6) { run, part in
-        addValues(run, tails[part], unit.keyValueHead, offset: parts[part].prefixCount, work)
+      forEachRun(work, longest: TileShape.rows) { run, part in
+        parts[part].tailValues.elements.withUnsafeBufferPointer { rows in
+          addValues(
+            run, tails[part], rows.baseAddress, unit.keyValueHead, offset: parts[part].prefixCount, work)
+        }
       }
       for (index, query) in work.queries.enumerated() {
         let target = output + (query.row * shape.heads + query.head) * dimension
@@ -275,10 +300,11 @@ struct AttentionPlan {
     }
   }
 
-  /// Goes on with the chains of up to six queries over the positions that each of them sees in `values`: the positions common
+  /// Goes on with the chains of a tile of queries over the positions that each of them sees in `values`: the positions common
   /// to all in one tile, the few before and after row by row.
   private func addValues(
-    _ members: Range<Int>, _ values: PackedPositions, _ keyValueHead: Int, offset: Int, _ work: Work
+    _ members: Range<Int>, _ values: PackedPositions, _ rows: UnsafePointer<Float>?, _ keyValueHead: Int, offset: Int,
+    _ work: Work
   ) {
     func seen(_ index: Int) -> Range<Int> {
       let position = work.queries[index].position
@@ -291,28 +317,34 @@ struct AttentionPlan {
       (low, high) = (max(low, range.lowerBound), min(high, range.upperBound))
     }
     let panels = values.valuePanels
-    func tile(_ rows: Range<Int>, _ positions: Range<Int>, _ panel: Int) {
-      multiplyRows(
-        rows: rows.count,
-        TileOperands(
-          steps: positions.count,
-          a: work.scores + (rows.lowerBound * work.stride + offset + positions.lowerBound - work.base),
-          b: values.valuePanel(head: keyValueHead, panel) + positions.lowerBound * 16,
-          c: work.sums + (rows.lowerBound * panels + panel) * 16, cStride: panels * 16, continuing: true),
-        aStride: work.stride, bStride: 16)
+    let order = values.valueOrder(head: keyValueHead, rows: rows)
+    func tile(_ rows: Range<Int>, _ positions: Range<Int>) {
+      guard !positions.isEmpty else { return }
+      var panel = 0
+      while panel < panels {
+        let together = panels - panel >= panelsAtOnce(rows: rows.count) ? panelsAtOnce(rows: rows.count) : 1
+        multiplyRows(
+          rows: rows.count, panels: together,
+          TileOperands(
+            steps: positions.count,
+            a: work.scores + (rows.lowerBound * work.stride + offset + positions.lowerBound - work.base),
+            b: UnsafeRawPointer(order.base + positions.lowerBound * order.stride) + panel * order.panelStride,
+            panelStride: order.panelStride, c: work.sums + (rows.lowerBound * panels + panel) * 16,
+            cStride: panels * 16, continuing: true),
+          aStride: work.stride, bStride: order.stride)
+        panel += together
+      }
     }
-    for panel in 0..<panels {
-      guard low < high else {
-        for index in members { tile(index..<index + 1, seen(index), panel) }
-        continue
-      }
-      for index in members where seen(index).lowerBound < low {
-        tile(index..<index + 1, seen(index).lowerBound..<low, panel)
-      }
-      tile(members, low..<high, panel)
-      for index in members where seen(index).upperBound > high {
-        tile(index..<index + 1, high..<seen(index).upperBound, panel)
-      }
+    guard low < high else {
+      for index in members { tile(index..<index + 1, seen(index)) }
+      return
+    }
+    for index in members where seen(index).lowerBound < low {
+      tile(index..<index + 1, seen(index).lowerBound..<low)
+    }
+    tile(members, low..<high)
+    for index in members where seen(index).upperBound > high {
+      tile(index..<index + 1, high..<seen(index).upperBound)
     }
   }
 }

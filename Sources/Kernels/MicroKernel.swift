@@ -3,147 +3,154 @@ internal import CProcessor
 // The innermost loops of every matrix product. Generic code and its callers share this file, because without whole-module
 // optimisation (debug builds) nothing is specialised or inlined across files.
 
+/// The largest tile whose accumulators stay in registers: 6 x 16 in sixteen registers of eight lanes, 8 x 48 in thirty-two of
+/// sixteen lanes.
+enum TileShape {
+  #if X86_64_V4
+    static let rows = 8
+    static let panels = 3
+  #else
+    static let rows = 6
+    static let panels = 1
+  #endif
+}
+
 /// Sixteen weights of one k step, as a panel stores them.
 private protocol PanelFormat {
   static var bytesPerStep: Int { get }
-  /// Outputs 0-7 and outputs 8-15.
-  static func load(_ address: UnsafeRawPointer) -> (low: SIMD8<Float>, high: SIMD8<Float>)
+  static func load(_ address: UnsafeRawPointer) -> SIMD16<Float>
 }
 
 private enum Float32Panel: PanelFormat {
   @inline(__always) static var bytesPerStep: Int { 64 }
-  @inline(__always) static func load(_ address: UnsafeRawPointer) -> (low: SIMD8<Float>, high: SIMD8<Float>) {
-    (
-      address.loadUnaligned(as: SIMD8<Float>.self),
-      address.loadUnaligned(fromByteOffset: 32, as: SIMD8<Float>.self)
-    )
+  @inline(__always) static func load(_ address: UnsafeRawPointer) -> SIMD16<Float> {
+    address.loadUnaligned(as: SIMD16<Float>.self)
   }
 }
 
 /// Outputs i and i + 8 share a 32-bit word, i in the lower half: a shift and a mask unpack sixteen.
 private enum BFloat16Panel: PanelFormat {
   @inline(__always) static var bytesPerStep: Int { 32 }
-  @inline(__always) static func load(_ address: UnsafeRawPointer) -> (low: SIMD8<Float>, high: SIMD8<Float>) {
+  @inline(__always) static func load(_ address: UnsafeRawPointer) -> SIMD16<Float> {
     let words = address.loadUnaligned(as: SIMD8<UInt32>.self)
-    return (
-      unsafeBitCast(words &<< SIMD8(repeating: 16), to: SIMD8<Float>.self),
-      unsafeBitCast(words & SIMD8(repeating: 0xFFFF_0000), to: SIMD8<Float>.self)
-    )
+    return unsafeBitCast(
+      SIMD16(lowHalf: words &<< SIMD8(repeating: 16), highHalf: words & SIMD8(repeating: 0xFFFF_0000)),
+      to: SIMD16<Float>.self)
   }
 }
 
 private enum Float16Panel: PanelFormat {
   @inline(__always) static var bytesPerStep: Int { 32 }
-  @inline(__always) static func load(_ address: UnsafeRawPointer) -> (low: SIMD8<Float>, high: SIMD8<Float>) {
-    (
-      SIMD8<Float>(address.loadUnaligned(as: SIMD8<Float16>.self)),
-      SIMD8<Float>(address.loadUnaligned(fromByteOffset: 16, as: SIMD8<Float16>.self))
-    )
+  @inline(__always) static func load(_ address: UnsafeRawPointer) -> SIMD16<Float> {
+    SIMD16<Float>(address.loadUnaligned(as: SIMD16<Float16>.self))
   }
 }
 
-/// Up to six rows times one panel, or fewer rows times more panels: at most twelve accumulators of eight lanes, which stay in
-/// registers. Unit u is row u / panels, panel u % panels. Everything called `rows` or `panels` is a literal at the call, so
-/// that the branches vanish.
-private struct Tile {
-  var low0, high0, low1, high1, low2, high2, low3, high3, low4, high4, low5, high5: SIMD8<Float>
+// The sides of a tile are types, not numbers, so that the compiler sees straight code without a branch.
 
+/// One row of a tile, or one step of its panels.
+private protocol Panels {
+  static var count: Int { get }
+  init()
+  init<Format: PanelFormat>(_: Format.Type, _ b: UnsafeRawPointer, stride: Int)
+  mutating func add(_ a: SIMD16<Float>, times b: Self)
+  func store(_ c: UnsafeMutableRawPointer)
+}
+
+private struct OnePanel: Panels {
+  var lanes: SIMD16<Float>
+  @inline(__always) static var count: Int { 1 }
+  @inline(__always) init() { lanes = SIMD16(repeating: 0) }
+  @inline(__always) init<Format: PanelFormat>(_: Format.Type, _ b: UnsafeRawPointer, stride: Int) {
+    lanes = Format.load(b)
+  }
+  @inline(__always) mutating func add(_ a: SIMD16<Float>, times b: OnePanel) {
+    lanes = processor_fma16(a, b.lanes, lanes)
+  }
+  @inline(__always) func store(_ c: UnsafeMutableRawPointer) { c.storeBytes(of: lanes, as: SIMD16<Float>.self) }
+}
+
+/// One panel more.
+private struct Wider<Fewer: Panels>: Panels {
+  var fewer: Fewer
+  var last: OnePanel
+  @inline(__always) static var count: Int { Fewer.count &+ 1 }
   @inline(__always) init() {
-    let zero = SIMD8<Float>(repeating: 0)
-    (low0, high0, low1, high1, low2, high2) = (zero, zero, zero, zero, zero, zero)
-    (low3, high3, low4, high4, low5, high5) = (zero, zero, zero, zero, zero, zero)
+    fewer = Fewer()
+    last = OnePanel()
   }
-
-  @inline(__always) private static func broadcast(
-    _ a: UnsafePointer<Float>, _ unit: Int, _ panels: Int, _ rowStride: Int
-  ) -> SIMD8<Float> { SIMD8(repeating: a[(unit / panels) &* rowStride]) }
-
-  /// One step of k for all accumulators.
-  @inline(__always) mutating func step<Format: PanelFormat>(
-    _: Format.Type, rows: Int, panels: Int, _ a: UnsafePointer<Float>, rowStride: Int, _ b: UnsafeRawPointer,
-    panelStride: Int
-  ) {
-    let units = rows &* panels
-    let (bl0, bh0) = Format.load(b)
-    let a0 = Tile.broadcast(a, 0, panels, rowStride)
-    low0 = processor_fma8(a0, bl0, low0)
-    high0 = processor_fma8(a0, bh0, high0)
-    if units > 1 {
-      let (bl, bh) = Format.load(b + (1 % panels) &* panelStride)
-      let a = Tile.broadcast(a, 1, panels, rowStride)
-      low1 = processor_fma8(a, bl, low1)
-      high1 = processor_fma8(a, bh, high1)
-    }
-    if units > 2 {
-      let (bl, bh) = Format.load(b + (2 % panels) &* panelStride)
-      let a = Tile.broadcast(a, 2, panels, rowStride)
-      low2 = processor_fma8(a, bl, low2)
-      high2 = processor_fma8(a, bh, high2)
-    }
-    if units > 3 {
-      let (bl, bh) = Format.load(b + (3 % panels) &* panelStride)
-      let a = Tile.broadcast(a, 3, panels, rowStride)
-      low3 = processor_fma8(a, bl, low3)
-      high3 = processor_fma8(a, bh, high3)
-    }
-    if units > 4 {
-      let (bl, bh) = Format.load(b + (4 % panels) &* panelStride)
-      let a = Tile.broadcast(a, 4, panels, rowStride)
-      low4 = processor_fma8(a, bl, low4)
-      high4 = processor_fma8(a, bh, high4)
-    }
-    if units > 5 {
-      let (bl, bh) = Format.load(b + (5 % panels) &* panelStride)
-      let a = Tile.broadcast(a, 5, panels, rowStride)
-      low5 = processor_fma8(a, bl, low5)
-      high5 = processor_fma8(a, bh, high5)
-    }
+  @inline(__always) init<Format: PanelFormat>(_: Format.Type, _ b: UnsafeRawPointer, stride: Int) {
+    fewer = Fewer(Format.self, b, stride: stride)
+    last = OnePanel(Format.self, b + Fewer.count &* stride, stride: stride)
   }
-
-  @inline(__always) private static func address(
-    _ c: UnsafeMutablePointer<Float>, _ unit: Int, _ panels: Int, _ stride: Int
-  ) -> UnsafeMutableRawPointer {
-    UnsafeMutableRawPointer(c + ((unit / panels) &* stride &+ (unit % panels) &* 16))
+  @inline(__always) mutating func add(_ a: SIMD16<Float>, times b: Wider<Fewer>) {
+    fewer.add(a, times: b.fewer)
+    last.add(a, times: b.last)
   }
-
-  @inline(__always) private static func load(
-    _ c: UnsafeMutablePointer<Float>, _ unit: Int, _ panels: Int, _ stride: Int
-  ) -> (SIMD8<Float>, SIMD8<Float>) {
-    let address = address(c, unit, panels, stride)
-    return (
-      address.loadUnaligned(as: SIMD8<Float>.self), address.loadUnaligned(fromByteOffset: 32, as: SIMD8<Float>.self)
-    )
-  }
-
-  @inline(__always) private static func store(
-    _ low: SIMD8<Float>, _ high: SIMD8<Float>, _ c: UnsafeMutablePointer<Float>, _ unit: Int, _ panels: Int,
-    _ stride: Int
-  ) {
-    let address = address(c, unit, panels, stride)
-    address.storeBytes(of: low, as: SIMD8<Float>.self)
-    address.storeBytes(of: high, toByteOffset: 32, as: SIMD8<Float>.self)
-  }
-
-  @inline(__always) mutating func load(rows: Int, panels: Int, _ c: UnsafeMutablePointer<Float>, stride: Int) {
-    let units = rows &* panels
-    (low0, high0) = Tile.load(c, 0, panels, stride)
-    if units > 1 { (low1, high1) = Tile.load(c, 1, panels, stride) }
-    if units > 2 { (low2, high2) = Tile.load(c, 2, panels, stride) }
-    if units > 3 { (low3, high3) = Tile.load(c, 3, panels, stride) }
-    if units > 4 { (low4, high4) = Tile.load(c, 4, panels, stride) }
-    if units > 5 { (low5, high5) = Tile.load(c, 5, panels, stride) }
-  }
-
-  @inline(__always) func store(rows: Int, panels: Int, _ c: UnsafeMutablePointer<Float>, stride: Int) {
-    let units = rows &* panels
-    Tile.store(low0, high0, c, 0, panels, stride)
-    if units > 1 { Tile.store(low1, high1, c, 1, panels, stride) }
-    if units > 2 { Tile.store(low2, high2, c, 2, panels, stride) }
-    if units > 3 { Tile.store(low3, high3, c, 3, panels, stride) }
-    if units > 4 { Tile.store(low4, high4, c, 4, panels, stride) }
-    if units > 5 { Tile.store(low5, high5, c, 5, panels, stride) }
+  @inline(__always) func store(_ c: UnsafeMutableRawPointer) {
+    fewer.store(c)
+    last.store(c + Fewer.count &* 64)
   }
 }
+
+private typealias TwoPanels = Wider<OnePanel>
+private typealias ThreePanels = Wider<TwoPanels>
+private typealias FourPanels = Wider<ThreePanels>
+
+/// The accumulators of a tile.
+private protocol Tile {
+  associatedtype Row: Panels
+  static var rows: Int { get }
+  init()
+  init(_ c: UnsafeMutablePointer<Float>, stride: Int)
+  /// One step of k.
+  mutating func add(_ a: UnsafePointer<Float>, rowStride: Int, times b: Row)
+  func store(_ c: UnsafeMutablePointer<Float>, stride: Int)
+}
+
+private struct Tile1<Row: Panels>: Tile {
+  var row: Row
+  @inline(__always) static var rows: Int { 1 }
+  @inline(__always) init() { row = Row() }
+  @inline(__always) init(_ c: UnsafeMutablePointer<Float>, stride: Int) {
+    row = Row(Float32Panel.self, UnsafeRawPointer(c), stride: 64)
+  }
+  @inline(__always) mutating func add(_ a: UnsafePointer<Float>, rowStride: Int, times b: Row) {
+    row.add(SIMD16(repeating: a.pointee), times: b)
+  }
+  @inline(__always) func store(_ c: UnsafeMutablePointer<Float>, stride: Int) { row.store(UnsafeMutableRawPointer(c)) }
+}
+
+/// One row more.
+private struct Taller<Fewer: Tile>: Tile {
+  var fewer: Fewer
+  var last: Fewer.Row
+  @inline(__always) static var rows: Int { Fewer.rows &+ 1 }
+  @inline(__always) init() {
+    fewer = Fewer()
+    last = Fewer.Row()
+  }
+  @inline(__always) init(_ c: UnsafeMutablePointer<Float>, stride: Int) {
+    fewer = Fewer(c, stride: stride)
+    last = Fewer.Row(Float32Panel.self, UnsafeRawPointer(c + Fewer.rows &* stride), stride: 64)
+  }
+  @inline(__always) mutating func add(_ a: UnsafePointer<Float>, rowStride: Int, times b: Fewer.Row) {
+    fewer.add(a, rowStride: rowStride, times: b)
+    last.add(SIMD16(repeating: a[Fewer.rows &* rowStride]), times: b)
+  }
+  @inline(__always) func store(_ c: UnsafeMutablePointer<Float>, stride: Int) {
+    fewer.store(c, stride: stride)
+    last.store(UnsafeMutableRawPointer(c + Fewer.rows &* stride))
+  }
+}
+
+private typealias Tile2<Row: Panels> = Taller<Tile1<Row>>
+private typealias Tile3<Row: Panels> = Taller<Tile2<Row>>
+private typealias Tile4<Row: Panels> = Taller<Tile3<Row>>
+private typealias Tile5<Row: Panels> = Taller<Tile4<Row>>
+private typealias Tile6<Row: Panels> = Taller<Tile5<Row>>
+private typealias Tile7<Row: Panels> = Taller<Tile6<Row>>
+private typealias Tile8<Row: Panels> = Taller<Tile7<Row>>
 
 /// How a tile finds its numbers: `a[i * rowStride + k * stepStride]`, `b` as panels of 16 with `bStep` bytes a step of k,
 /// `c[i * cStride + column]`. With `continuing` the chains go on from what `c` holds.
@@ -158,193 +165,229 @@ struct TileOperands {
   var continuing: Bool
 }
 
-/// What will be read later: a tile asks for one cache line of it every four steps of k, to have it in the second-level cache by
-/// then. Lines lie in runs of a power of two, a run every `stride` bytes.
+/// What will be read later: tiles ask for it line by line, to have it in the second-level cache by then. It lies in runs of
+/// `runBytes`, one every `stride` bytes; a tile asks for a part of one run.
 struct LookAhead {
-  var base: UnsafeRawPointer
-  /// Lines still to ask for; 0 for nothing.
-  var lines = 0
-  /// Lines already asked for.
-  var next = 0
-  var runShift = 62
-  var stride = 0
-  /// Asks in every 2^n-th turn only, so that memory is asked evenly.
-  var sparseness = 0
+  private var run: UnsafeRawPointer
+  private let runBytes: Int
+  private let stride: Int
+  /// Runs still to ask for, the present one included.
+  private var runs: Int
+  private var tilesOfRun = 1
+  private var bytesOfTile: Int
+  /// Tiles that have asked for a part of the present run.
+  private var asked = 0
 
-  /// `count` runs of about `bytes`, `stride` bytes apart.
-  mutating func setRuns(of bytes: Int, every stride: Int, count: Int) {
-    let linesOfRun = (bytes + 63) / 64
-    guard linesOfRun > 0, count > 0 else { return }
-    runShift = Int.bitWidth - 1 - linesOfRun.leadingZeroBitCount
-    self.stride = stride
-    lines = count &<< runShift
+  init(_ base: UnsafeRawPointer, runBytes: Int, every stride: Int, runs: Int) {
+    (run, self.runBytes, self.stride, self.runs) = (base, runBytes, stride, max(0, runs))
+    bytesOfTile = runBytes
   }
 
-  /// Spreads the lines over so many row blocks of so many steps.
-  mutating func spread(over blocks: Int, steps: Int) {
-    var turns = blocks &* (steps &>> 2)
-    while turns >= 2 &* lines, sparseness < 4, lines > 0 {
-      sparseness += 1
-      turns /= 2
+  /// Nothing: the address is never read and any will do.
+  init(nothingAt base: UnsafeRawPointer) { self.init(base, runBytes: 0, every: 0, runs: 0) }
+
+  /// Divides the runs among so many tiles.
+  mutating func spread(over tiles: Int) {
+    tilesOfRun = max(1, tiles / max(1, runs))
+    bytesOfTile = (runBytes + tilesOfRun - 1) / tilesOfRun
+  }
+
+  /// What the next tile asks for: from where on, and how many bytes.
+  fileprivate mutating func take() -> (from: UnsafeRawPointer, bytes: Int) {
+    guard runs > 0 else { return (run, 0) }
+    let from = run + asked &* bytesOfTile
+    asked &+= 1
+    if asked == tilesOfRun {
+      run += stride
+      runs &-= 1
+      asked = 0
     }
+    return (from, bytesOfTile)
   }
 
   /// Asks for what is left at once.
   mutating func finish() {
-    while lines > 0 {
-      processor_prefetch_second(line(next))
-      next &+= 1
-      lines &-= 1
+    while runs > 0 {
+      let (from, bytes) = take()
+      for offset in Swift.stride(from: 0, to: bytes, by: 64) { processor_prefetch_second(from + offset) }
     }
-  }
-
-  @inline(__always) func line(_ index: Int) -> UnsafeRawPointer {
-    base + ((index &>> runShift) &* stride &+ (index & ((1 &<< runShift) &- 1)) &* 64)
   }
 }
 
-@inline(__always) private func run<Format: PanelFormat>(
-  _: Format.Type, rows: Int, panels: Int, _ operands: TileOperands, rowStride: Int, stepStride: Int, bStep: Int,
-  looksAhead: Bool = false, ahead: LookAhead? = nil
+/// What one tile is called with.
+private struct TileCall {
+  var operands: TileOperands
+  /// Of a row-major left factor.
+  var aStride = 1
+  /// Bytes from one step of a panel to the next, where the panels are not packed.
+  var bStep = 0
+  var ahead: (from: UnsafeRawPointer, bytes: Int)
+}
+
+/// How the factors of a tile lie.
+private protocol TileOrder {
+  static func rowStride(_ call: TileCall) -> Int
+  static func stepStride(rows: Int) -> Int
+  static func bStep<Format: PanelFormat>(_: Format.Type, _ call: TileCall) -> Int
+}
+
+/// The left factor as `[steps][rows]`, panels as they are stored.
+private enum PackedOrder: TileOrder {
+  @inline(__always) static func rowStride(_ call: TileCall) -> Int { 1 }
+  @inline(__always) static func stepStride(rows: Int) -> Int { rows }
+  @inline(__always) static func bStep<Format: PanelFormat>(_: Format.Type, _ call: TileCall) -> Int {
+    Format.bytesPerStep
+  }
+}
+
+/// Both factors row by row.
+private enum RowOrder: TileOrder {
+  @inline(__always) static func rowStride(_ call: TileCall) -> Int { call.aStride }
+  @inline(__always) static func stepStride(rows: Int) -> Int { 1 }
+  @inline(__always) static func bStep<Format: PanelFormat>(_: Format.Type, _ call: TileCall) -> Int { call.bStep }
+}
+
+/// A tile's loop over k. Beside it, `ahead` is asked for, evenly over the steps. Never inlined: a function holds one tile.
+@inline(never) private func run<Shape: Tile, Format: PanelFormat, Order: TileOrder>(
+  _: Shape.Type, _: Format.Type, _: Order.Type, _ call: TileCall
 ) {
-  var tile = Tile()
-  if operands.continuing { tile.load(rows: rows, panels: panels, operands.c, stride: operands.cStride) }
-  var a = operands.a
-  var b = operands.b
+  let operands = call.operands
+  var tile = operands.continuing ? Shape(operands.c, stride: operands.cStride) : Shape()
+  var (a, b) = (operands.a, operands.b)
   let panelStride = operands.panelStride
-  // Several panels at once are bound by memory; unrolled, they would also run out of registers.
-  let unrolled = panels == 1 ? operands.steps &>> 2 : 0
-  for iteration in 0..<unrolled {
-    if looksAhead, let ahead, iteration & ((1 &<< ahead.sparseness) &- 1) == 0 {
-      processor_prefetch_second(ahead.line(ahead.next &+ (iteration &>> ahead.sparseness)))
-    }
-    tile.step(Format.self, rows: rows, panels: panels, a, rowStride: rowStride, b, panelStride: panelStride)
-    tile.step(
-      Format.self, rows: rows, panels: panels, a + stepStride, rowStride: rowStride, b + bStep, panelStride: panelStride
-    )
-    tile.step(
-      Format.self, rows: rows, panels: panels, a + 2 &* stepStride, rowStride: rowStride, b + 2 &* bStep,
-      panelStride: panelStride)
-    tile.step(
-      Format.self, rows: rows, panels: panels, a + 3 &* stepStride, rowStride: rowStride, b + 3 &* bStep,
-      panelStride: panelStride)
+  let (rowStride, stepStride) = (Order.rowStride(call), Order.stepStride(rows: Shape.rows))
+  let bStep = Order.bStep(Format.self, call)
+  let turns = operands.steps &>> 2
+  var next = call.ahead.from
+  let advance = min(64, Int(UInt32(truncatingIfNeeded: call.ahead.bytes &+ 2 &* turns) / UInt32(max(1, 2 &* turns))))
+  for _ in 0..<turns {
+    processor_prefetch_second(next)
+    next += advance
+    tile.add(a, rowStride: rowStride, times: Shape.Row(Format.self, b, stride: panelStride))
+    tile.add(a + stepStride, rowStride: rowStride, times: Shape.Row(Format.self, b + bStep, stride: panelStride))
+    processor_prefetch_second(next)
+    next += advance
+    tile.add(
+      a + 2 &* stepStride, rowStride: rowStride, times: Shape.Row(Format.self, b + 2 &* bStep, stride: panelStride))
+    tile.add(
+      a + 3 &* stepStride, rowStride: rowStride, times: Shape.Row(Format.self, b + 3 &* bStep, stride: panelStride))
     a += 4 &* stepStride
     b += 4 &* bStep
   }
-  for _ in 0..<(panels == 1 ? operands.steps & 3 : operands.steps) {
-    tile.step(Format.self, rows: rows, panels: panels, a, rowStride: rowStride, b, panelStride: panelStride)
+  for _ in 0..<operands.steps & 3 {
+    tile.add(a, rowStride: rowStride, times: Shape.Row(Format.self, b, stride: panelStride))
     a += stepStride
     b += bStep
   }
-  tile.store(rows: rows, panels: panels, operands.c, stride: operands.cStride)
+  tile.store(operands.c, stride: operands.cStride)
 }
 
-@inline(__always) private func runPacked<Format: PanelFormat>(
-  _: Format.Type, rows: Int, panels: Int, _ operands: TileOperands, looksAhead: Bool = false, ahead: LookAhead? = nil
-) {
-  run(
-    Format.self, rows: rows, panels: panels, operands, rowStride: 1, stepStride: rows, bStep: Format.bytesPerStep,
-    looksAhead: looksAhead, ahead: ahead)
-}
-
-@inline(__always) private func runOnePanel<Format: PanelFormat>(
-  _: Format.Type, rows: Int, _ operands: TileOperands, looksAhead: Bool = false, ahead: LookAhead? = nil
+/// Finds the type for the height of a tile.
+@inline(__always) private func runHeights<Row: Panels, Format: PanelFormat, Order: TileOrder>(
+  rows: Int, _: Row.Type, _: Format.Type, _: Order.Type, _ call: TileCall
 ) {
   switch rows {
-  case 6: runPacked(Format.self, rows: 6, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
-  case 5: runPacked(Format.self, rows: 5, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
-  case 4: runPacked(Format.self, rows: 4, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
-  case 3: runPacked(Format.self, rows: 3, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
-  case 2: runPacked(Format.self, rows: 2, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
-  default: runPacked(Format.self, rows: 1, panels: 1, operands, looksAhead: looksAhead, ahead: ahead)
+  #if X86_64_V4
+    case 8: run(Tile8<Row>.self, Format.self, Order.self, call)
+    case 7: run(Tile7<Row>.self, Format.self, Order.self, call)
+  #endif
+  case 6: run(Tile6<Row>.self, Format.self, Order.self, call)
+  case 5: run(Tile5<Row>.self, Format.self, Order.self, call)
+  case 4: run(Tile4<Row>.self, Format.self, Order.self, call)
+  case 3: run(Tile3<Row>.self, Format.self, Order.self, call)
+  case 2: run(Tile2<Row>.self, Format.self, Order.self, call)
+  default: run(Tile1<Row>.self, Format.self, Order.self, call)
   }
 }
 
-@inline(__always) private func runPanels<Format: PanelFormat>(
-  _: Format.Type, rows: Int, _ operands: TileOperands
+/// Finds the types for both sides of a tile, where more than `TileShape.panels` panels go with fewer rows.
+@inline(__always) private func runTile<Format: PanelFormat, Order: TileOrder>(
+  rows: Int, panels: Int, _: Format.Type, _: Order.Type, _ call: TileCall
 ) {
-  switch rows {
-  case 3: runPacked(Format.self, rows: 3, panels: 2, operands)
-  case 2: runPacked(Format.self, rows: 2, panels: 2, operands)
-  default: runPacked(Format.self, rows: 1, panels: 4, operands)
+  switch panels {
+  case 4: run(Tile1<FourPanels>.self, Format.self, Order.self, call)
+  #if X86_64_V4
+    case 3: runHeights(rows: rows, ThreePanels.self, Format.self, Order.self, call)
+    case 2: runHeights(rows: rows, TwoPanels.self, Format.self, Order.self, call)
+  #else
+    case 2:
+      switch rows {
+      case 3: run(Tile3<TwoPanels>.self, Format.self, Order.self, call)
+      case 2: run(Tile2<TwoPanels>.self, Format.self, Order.self, call)
+      default: run(Tile1<TwoPanels>.self, Format.self, Order.self, call)
+      }
+  #endif
+  default: runHeights(rows: rows, OnePanel.self, Format.self, Order.self, call)
   }
 }
 
-/// How many panels `multiplyPanels` takes at once for this number of rows: at least eight chains of eight lanes hide the
-/// latency of a multiply-add.
-func panelsAtOnce(rows: Int) -> Int { rows == 1 ? 4 : rows <= 3 ? 2 : 1 }
+/// How many panels a tile of this height takes at once: enough chains to hide the latency of a multiply-add.
+func panelsAtOnce(rows: Int) -> Int { rows == 1 ? 4 : max(TileShape.panels, rows <= 3 ? 2 : 1) }
 
-/// One tile of a packed left factor (`[steps][rows]`, 1 to 6 rows) and one panel in its stored type.
-func multiplyPanel(_ type: ElementType, rows: Int, _ operands: TileOperands) {
+/// One tile of a packed left factor (`[steps][rows]`, 1 to `TileShape.rows` rows) and 1 to `panelsAtOnce(rows:)` panels in
+/// their stored type, all of them with 16 columns in `c`.
+func multiplyPanels(_ type: ElementType, rows: Int, panels: Int, _ operands: TileOperands) {
+  let call = TileCall(operands: operands, ahead: (operands.b, 0))
   switch type {
-  case .float32: runOnePanel(Float32Panel.self, rows: rows, operands)
-  case .bfloat16: runOnePanel(BFloat16Panel.self, rows: rows, operands)
-  case .float16: runOnePanel(Float16Panel.self, rows: rows, operands)
+  case .float32: runTile(rows: rows, panels: panels, Float32Panel.self, PackedOrder.self, call)
+  case .bfloat16: runTile(rows: rows, panels: panels, BFloat16Panel.self, PackedOrder.self, call)
+  case .float16: runTile(rows: rows, panels: panels, Float16Panel.self, PackedOrder.self, call)
   }
 }
 
-/// The same for `panelsAtOnce(rows:)` neighbouring panels, all of them with 16 columns in `c`.
-func multiplyPanels(_ type: ElementType, rows: Int, _ operands: TileOperands) {
-  guard rows <= 3 else { return multiplyPanel(type, rows: rows, operands) }
-  switch type {
-  case .float32: runPanels(Float32Panel.self, rows: rows, operands)
-  case .bfloat16: runPanels(BFloat16Panel.self, rows: rows, operands)
-  case .float16: runPanels(Float16Panel.self, rows: rows, operands)
-  }
+/// One tile whose factors lie row-major: `a[i * aStride + k]`, `b[k * bStride + column]`, 1 to `TileShape.rows` rows, 1 to
+/// `panelsAtOnce(rows:)` panels of float32.
+func multiplyRows(rows: Int, panels: Int, _ operands: TileOperands, aStride: Int, bStride: Int) {
+  let call = TileCall(operands: operands, aStride: aStride, bStep: bStride &* 4, ahead: (operands.b, 0))
+  runTile(rows: rows, panels: panels, Float32Panel.self, RowOrder.self, call)
 }
 
-/// One tile whose factors lie row-major: `a[i * aStride + k]`, `b[k * bStride + column]`, 1 to 6 rows, 16 columns of float32.
-func multiplyRows(rows: Int, _ operands: TileOperands, aStride: Int, bStride: Int) {
-  let bStep = bStride &* 4
-  switch rows {
-  case 6: run(Float32Panel.self, rows: 6, panels: 1, operands, rowStride: aStride, stepStride: 1, bStep: bStep)
-  case 5: run(Float32Panel.self, rows: 5, panels: 1, operands, rowStride: aStride, stepStride: 1, bStep: bStep)
-  case 4: run(Float32Panel.self, rows: 4, panels: 1, operands, rowStride: aStride, stepStride: 1, bStep: bStep)
-  case 3: run(Float32Panel.self, rows: 3, panels: 1, operands, rowStride: aStride, stepStride: 1, bStep: bStep)
-  case 2: run(Float32Panel.self, rows: 2, panels: 1, operands, rowStride: aStride, stepStride: 1, bStep: bStep)
-  default: run(Float32Panel.self, rows: 1, panels: 1, operands, rowStride: aStride, stepStride: 1, bStep: bStep)
-  }
-}
-
-/// All row blocks of a packed left factor times one float32 panel: the loop that a large product spends its time in.
+/// All row blocks of a packed left factor times 1 to `TileShape.panels` float32 panels: the loop that a large product spends
+/// its time in.
 ///
-/// `a` holds the blocks `blocks` of `blockRows` one after the other, each `[steps][rows of the block]`.
+/// `a` holds the blocks `blocks` of `rowBlocks` one after the other, each `[steps][rows of the block]`.
 func multiplyRowBlocks(
-  _ blocks: Range<Int>, of rowBlocks: RowBlocks, _ operands: TileOperands, ahead: inout LookAhead
+  _ blocks: Range<Int>, of rowBlocks: RowBlocks, panels: Int, _ operands: TileOperands, ahead: inout LookAhead
 ) {
   var operands = operands
+  var end = rowBlocks.start(blocks.lowerBound)
   for block in blocks {
-    let rows = rowBlocks.start(block &+ 1) &- rowBlocks.start(block)
+    let start = end
+    end = rowBlocks.start(block &+ 1)
+    let rows = end &- start
+    let next = operands.c + rows &* operands.cStride
     if block &+ 1 < blocks.upperBound {
       // The next tile's results: its chains can't begin before these arrive.
-      let next = operands.c + rows &* operands.cStride
-      for row in 0..<rows { processor_prefetch(next + row &* operands.cStride) }
+      var line = next
+      for _ in 0..<rows {
+        processor_prefetch(line)
+        if TileShape.panels > 1 {
+          processor_prefetch(line + 16)
+          processor_prefetch(line + 32)
+        }
+        line += operands.cStride
+      }
     }
-    if ahead.lines > 0 {
-      runOnePanel(Float32Panel.self, rows: rows, operands, looksAhead: true, ahead: ahead)
-      let asked = ((operands.steps &>> 2) &+ (1 &<< ahead.sparseness) &- 1) &>> ahead.sparseness
-      ahead.next &+= asked
-      ahead.lines &-= asked
-    } else {
-      runOnePanel(Float32Panel.self, rows: rows, operands)
-    }
+    let call = TileCall(operands: operands, ahead: ahead.take())
+    runTile(rows: rows, panels: panels, Float32Panel.self, PackedOrder.self, call)
     operands.a += rows &* operands.steps
-    operands.c += rows &* operands.cStride
+    operands.c = next
   }
 }
 
-func multiplyRowBlocks(_ blocks: Range<Int>, of rowBlocks: RowBlocks, _ operands: TileOperands) {
-  var ahead = LookAhead(base: operands.b)
-  multiplyRowBlocks(blocks, of: rowBlocks, operands, ahead: &ahead)
+func multiplyRowBlocks(_ blocks: Range<Int>, of rowBlocks: RowBlocks, panels: Int, _ operands: TileOperands) {
+  var ahead = LookAhead(nothingAt: operands.b)
+  multiplyRowBlocks(blocks, of: rowBlocks, panels: panels, operands, ahead: &ahead)
 }
 
-/// Rows cut into blocks of at most six whose sizes differ by at most one: 13 is 4 + 4 + 5, not 6 + 6 + 1.
+/// Rows cut into blocks of at most `TileShape.rows` whose sizes differ by at most one: with six, 13 is 4 + 4 + 5, not
+/// 6 + 6 + 1.
 struct RowBlocks {
   let rows: Int
   let count: Int
   init(rows: Int) {
     self.rows = rows
-    count = (rows + 5) / 6
+    count = (rows + TileShape.rows - 1) / TileShape.rows
   }
   func start(_ block: Int) -> Int { block &* rows / count }
 }

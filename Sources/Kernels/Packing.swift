@@ -9,6 +9,7 @@
 private protocol StoredElement {
   static var bytes: Int { get }
   static func load(_ address: UnsafeRawPointer) -> Float
+  static func load4(_ address: UnsafeRawPointer) -> SIMD4<Float>
   static func load8(_ address: UnsafeRawPointer) -> SIMD8<Float>
 }
 
@@ -17,6 +18,9 @@ private enum StoredFloat32: StoredElement {
   @inline(__always) static func load(_ address: UnsafeRawPointer) -> Float { address.loadUnaligned(as: Float.self) }
   @inline(__always) static func load8(_ address: UnsafeRawPointer) -> SIMD8<Float> {
     address.loadUnaligned(as: SIMD8<Float>.self)
+  }
+  @inline(__always) static func load4(_ address: UnsafeRawPointer) -> SIMD4<Float> {
+    address.loadUnaligned(as: SIMD4<Float>.self)
   }
 }
 
@@ -29,6 +33,10 @@ private enum StoredBFloat16: StoredElement {
     let words = SIMD8<UInt32>(truncatingIfNeeded: address.loadUnaligned(as: SIMD8<UInt16>.self))
     return unsafeBitCast(words &<< SIMD8(repeating: 16), to: SIMD8<Float>.self)
   }
+  @inline(__always) static func load4(_ address: UnsafeRawPointer) -> SIMD4<Float> {
+    let words = SIMD4<UInt32>(truncatingIfNeeded: address.loadUnaligned(as: SIMD4<UInt16>.self))
+    return unsafeBitCast(words &<< SIMD4(repeating: 16), to: SIMD4<Float>.self)
+  }
 }
 
 private enum StoredFloat16: StoredElement {
@@ -38,6 +46,9 @@ private enum StoredFloat16: StoredElement {
   }
   @inline(__always) static func load8(_ address: UnsafeRawPointer) -> SIMD8<Float> {
     SIMD8<Float>(address.loadUnaligned(as: SIMD8<Float16>.self))
+  }
+  @inline(__always) static func load4(_ address: UnsafeRawPointer) -> SIMD4<Float> {
+    SIMD4<Float>(address.loadUnaligned(as: SIMD4<Float16>.self))
   }
 }
 
@@ -52,62 +63,30 @@ struct LeftFactor {
   func pack(rows: Range<Int>, steps: Range<Int>, into target: UnsafeMutablePointer<Float>) {
     let height = rows.count
     let source = a + (rows.lowerBound * rowStride + steps.lowerBound * stepStride)
-    // Four rows at a time where their steps are neighbours, two rows, one row; or step by step where the rows are.
+    // Step by step where the rows are neighbours.
     if rowStride == 1 {
       for step in 0..<steps.count {
         for row in 0..<height { target[step &* height &+ row] = source[step &* stepStride &+ row] }
       }
       return
     }
-    var row = 0
-    if stepStride == 1 {
-      while row &+ 4 <= height {
-        pack4(source + row &* rowStride, rowStride, steps.count, into: target + row, height)
-        row &+= 4
-      }
-      while row &+ 2 <= height {
-        let (first, second) = (source + row &* rowStride, source + (row &+ 1) &* rowStride)
-        for step in 0..<steps.count {
-          target[step &* height &+ row] = first[step]
-          target[step &* height &+ row &+ 1] = second[step]
-        }
-        row &+= 2
+    var step = 0
+    if stepStride == 1, height > 1 {
+      // Eight lanes are stored a step; what is too much of them is overwritten by the steps after, of which three are enough.
+      let most = height == 8 ? steps.count : steps.count &- 3
+      while step &+ 4 <= most {
+        transpose4(
+          StoredFloat32.self, UnsafeRawPointer(source + step), rowBytes: rowStride &* 4, rows: height,
+          into: target + step &* height, stride: height)
+        step &+= 4
       }
     }
-    while row < height {
-      for step in 0..<steps.count {
+    while step < steps.count {
+      for row in 0..<height {
         target[step &* height &+ row] = source[row &* rowStride &+ step &* stepStride]
       }
-      row &+= 1
+      step &+= 1
     }
-  }
-}
-
-/// Four rows `rowStride` apart to four neighbours per step, `height` apart.
-@inline(__always) private func pack4(
-  _ source: UnsafePointer<Float>, _ rowStride: Int, _ steps: Int, into target: UnsafeMutablePointer<Float>,
-  _ height: Int
-) {
-  @inline(__always) func load(_ row: Int, _ step: Int) -> SIMD4<Float> {
-    UnsafeRawPointer(source + (row &* rowStride &+ step)).loadUnaligned(as: SIMD4<Float>.self)
-  }
-  @inline(__always) func store(_ value: SIMD4<Float>, _ step: Int) {
-    UnsafeMutableRawPointer(target + step &* height).storeBytes(of: value, as: SIMD4<Float>.self)
-  }
-  var step = 0
-  while step &+ 4 <= steps {
-    let (a, b, c, d) = (load(0, step), load(1, step), load(2, step), load(3, step))
-    let (ab, cd) = (SIMD4(a[0], b[0], a[1], b[1]), SIMD4(c[0], d[0], c[1], d[1]))
-    let (ef, gh) = (SIMD4(a[2], b[2], a[3], b[3]), SIMD4(c[2], d[2], c[3], d[3]))
-    store(SIMD4(ab[0], ab[1], cd[0], cd[1]), step)
-    store(SIMD4(ab[2], ab[3], cd[2], cd[3]), step &+ 1)
-    store(SIMD4(ef[0], ef[1], gh[0], gh[1]), step &+ 2)
-    store(SIMD4(ef[2], ef[3], gh[2], gh[3]), step &+ 3)
-    step &+= 4
-  }
-  while step < steps {
-    for row in 0..<4 { target[step &* height &+ row] = source[row &* rowStride &+ step] }
-    step &+= 1
   }
 }
 
@@ -167,19 +146,20 @@ func packTransposed(
   _ target: UnsafeMutablePointer<Float>
 ) {
   // Missing rows of the first half repeat the last row, a missing half is zeros: nobody looks at either.
-  let wholeSteps = steps & ~7
+  let wholeSteps = steps & ~3
   var step = 0
   while step < wholeSteps {
     let (from, into) = (source + step &* Element.bytes, target + step &* 16)
-    transpose8(Element.self, from, rowBytes, rows, into)
+    transpose4(Element.self, from, rowBytes: rowBytes, rows: rows, into: into, stride: 16)
     if rows > 8 {
-      transpose8(Element.self, from + 8 &* rowBytes, rowBytes, rows &- 8, into + 8)
+      transpose4(
+        Element.self, from + 8 &* rowBytes, rowBytes: rowBytes, rows: rows &- 8, into: into + 8, stride: 16)
     } else {
-      for offset in 0..<8 {
+      for offset in 0..<4 {
         UnsafeMutableRawPointer(into + (offset &* 16 &+ 8)).storeBytes(of: SIMD8(repeating: 0), as: SIMD8<Float>.self)
       }
     }
-    step &+= 8
+    step &+= 4
   }
   for step in wholeSteps..<steps {
     for row in 0..<16 {
@@ -189,47 +169,31 @@ func packTransposed(
   }
 }
 
-@inline(__always) private func interleaveLow(_ a: SIMD8<Float>, _ b: SIMD8<Float>) -> SIMD8<Float> {
-  SIMD8(a[0], b[0], a[1], b[1], a[4], b[4], a[5], b[5])
-}
-@inline(__always) private func interleaveHigh(_ a: SIMD8<Float>, _ b: SIMD8<Float>) -> SIMD8<Float> {
-  SIMD8(a[2], b[2], a[3], b[3], a[6], b[6], a[7], b[7])
-}
-@inline(__always) private func pairsLow(_ a: SIMD8<Float>, _ b: SIMD8<Float>) -> SIMD8<Float> {
-  SIMD8(a[0], a[1], b[0], b[1], a[4], a[5], b[4], b[5])
-}
-@inline(__always) private func pairsHigh(_ a: SIMD8<Float>, _ b: SIMD8<Float>) -> SIMD8<Float> {
-  SIMD8(a[2], a[3], b[2], b[3], a[6], a[7], b[6], b[7])
-}
-
-/// An 8 x 8 block: rows `rowBytes` apart (the last of `rows` standing in for those beyond) become columns, 16 floats apart.
-@inline(__always) private func transpose8<Element: StoredElement>(
-  _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>
+/// Four steps of eight rows `rowBytes` apart (the last of `rows` standing in for those beyond): the eight numbers of a step
+/// become neighbours, steps `stride` floats apart.
+@inline(__always) private func transpose4<Element: StoredElement>(
+  _: Element.Type, _ source: UnsafeRawPointer, rowBytes: Int, rows: Int, into target: UnsafeMutablePointer<Float>,
+  stride: Int
 ) {
   let last = rows &- 1
-  let r0 = Element.load8(source)
-  let r1 = Element.load8(source + min(1, last) &* rowBytes)
-  let r2 = Element.load8(source + min(2, last) &* rowBytes)
-  let r3 = Element.load8(source + min(3, last) &* rowBytes)
-  let r4 = Element.load8(source + min(4, last) &* rowBytes)
-  let r5 = Element.load8(source + min(5, last) &* rowBytes)
-  let r6 = Element.load8(source + min(6, last) &* rowBytes)
-  let r7 = Element.load8(source + min(7, last) &* rowBytes)
-  let (s0, s1) = (interleaveLow(r0, r1), interleaveHigh(r0, r1))
-  let (s2, s3) = (interleaveLow(r2, r3), interleaveHigh(r2, r3))
-  let (s4, s5) = (interleaveLow(r4, r5), interleaveHigh(r4, r5))
-  let (s6, s7) = (interleaveLow(r6, r7), interleaveHigh(r6, r7))
-  let (t0, t1, t2, t3) = (pairsLow(s0, s2), pairsHigh(s0, s2), pairsLow(s1, s3), pairsHigh(s1, s3))
-  let (t4, t5, t6, t7) = (pairsLow(s4, s6), pairsHigh(s4, s6), pairsLow(s5, s7), pairsHigh(s5, s7))
-  let out = UnsafeMutableRawPointer(target)
-  out.storeBytes(of: SIMD8(lowHalf: t0.lowHalf, highHalf: t4.lowHalf), as: SIMD8<Float>.self)
-  out.storeBytes(of: SIMD8(lowHalf: t1.lowHalf, highHalf: t5.lowHalf), toByteOffset: 64, as: SIMD8<Float>.self)
-  out.storeBytes(of: SIMD8(lowHalf: t2.lowHalf, highHalf: t6.lowHalf), toByteOffset: 128, as: SIMD8<Float>.self)
-  out.storeBytes(of: SIMD8(lowHalf: t3.lowHalf, highHalf: t7.lowHalf), toByteOffset: 192, as: SIMD8<Float>.self)
-  out.storeBytes(of: SIMD8(lowHalf: t0.highHalf, highHalf: t4.highHalf), toByteOffset: 256, as: SIMD8<Float>.self)
-  out.storeBytes(of: SIMD8(lowHalf: t1.highHalf, highHalf: t5.highHalf), toByteOffset: 320, as: SIMD8<Float>.self)
-  out.storeBytes(of: SIMD8(lowHalf: t2.highHalf, highHalf: t6.highHalf), toByteOffset: 384, as: SIMD8<Float>.self)
-  out.storeBytes(of: SIMD8(lowHalf: t3.highHalf, highHalf: t7.highHalf), toByteOffset: 448, as: SIMD8<Float>.self)
+  // Row i beside row i + 4: from there on everything stays within halves.
+  @inline(__always) func pair(_ row: Int) -> SIMD8<Float> {
+    SIMD8(
+      lowHalf: Element.load4(source + min(row, last) &* rowBytes),
+      highHalf: Element.load4(source + min(row &+ 4, last) &* rowBytes))
+  }
+  let (a, b, c, d) = (pair(0), pair(1), pair(2), pair(3))
+  let ab = SIMD8(a[0], b[0], a[1], b[1], a[4], b[4], a[5], b[5])
+  let cd = SIMD8(c[0], d[0], c[1], d[1], c[4], d[4], c[5], d[5])
+  let ef = SIMD8(a[2], b[2], a[3], b[3], a[6], b[6], a[7], b[7])
+  let gh = SIMD8(c[2], d[2], c[3], d[3], c[6], d[6], c[7], d[7])
+  @inline(__always) func store(_ value: SIMD8<Float>, _ step: Int) {
+    UnsafeMutableRawPointer(target + step &* stride).storeBytes(of: value, as: SIMD8<Float>.self)
+  }
+  store(SIMD8(ab[0], ab[1], cd[0], cd[1], ab[4], ab[5], cd[4], cd[5]), 0)
+  store(SIMD8(ab[2], ab[3], cd[2], cd[3], ab[6], ab[7], cd[6], cd[7]), 1)
+  store(SIMD8(ef[0], ef[1], gh[0], gh[1], ef[4], ef[5], gh[4], gh[5]), 2)
+  store(SIMD8(ef[2], ef[3], gh[2], gh[3], ef[6], ef[7], gh[6], gh[7]), 3)
 }
 
 /// Expands `steps` steps of one stored panel (see `PackedMatrix`) into float32.

@@ -1,5 +1,3 @@
-internal import Foundation
-
 /// Where the right factor of a product, `[k, n]`, comes from.
 struct RightFactor {
   enum Layout {
@@ -29,8 +27,8 @@ struct Product {
   let c: UnsafeMutablePointer<Float>
   let cStride: Int
 
-  /// Steps of k whose panel (24 KiB) stays in the first-level cache.
-  private static let longestBlock = 384
+  /// Steps of k whose panels stay in the first-level cache (24 KiB of 32, or 36 KiB of 48 where there is AVX-512).
+  private static let longestBlock = TileShape.panels == 1 ? 384 : 192
   /// The same where two blocks of panels, packed on the fly, share the second-level cache with the left factor.
   private static let longestBlockUnpacked = 192
   /// Row blocks whose packed part stays in the second-level cache beside the panels that stream by.
@@ -38,7 +36,9 @@ struct Product {
   /// Panels of one block of an unpacked row-major factor.
   private static let panelsOfBlock = 32
   /// Up to this many rows an unpacked row-major factor is read in place: packing would cost more than it gives.
-  private static let rowsReadInPlace = 48
+  private static let rowsReadInPlace = TileShape.panels == 1 ? 48 : 256
+  /// Results of a strip of such a product: a part of the second-level cache, since long rows are worth more than the first.
+  private static let stripSize = 1 << 16
 
   private var panels: Int { (n + 15) / 16 }
 
@@ -56,7 +56,7 @@ struct Product {
       return
     }
     if right.layout == .rowMajor, m <= Product.rowsReadInPlace { return readInPlace(pool) }
-    if right.layout == .panels, m <= 6 { return multiplyFewRows(pool) }
+    if right.layout == .panels, m <= TileShape.rows { return multiplyFewRows(pool) }
     multiplyBlocks(pool)
   }
 
@@ -120,59 +120,73 @@ struct Product {
     }
   }
 
-  /// Packed weights, or a transposed factor, whose panels come into being one at a time.
+  /// Packed weights, or a transposed factor, whose panels come into being a few at a time.
   private func multiplyPanelwise(_ work: Chunk) {
-    let scratch = UnsafeMutablePointer<Float>.allocateAligned(work.blockLength * 16)
-    let edge = UnsafeMutablePointer<Float>.allocateAligned(Product.rowBlocksAtOnce * 6 * 16)
+    let scratch = UnsafeMutablePointer<Float>.allocateAligned(work.blockLength * 16 * TileShape.panels)
+    let edge = UnsafeMutablePointer<Float>.allocateAligned(Product.rowBlocksAtOnce * TileShape.rows * 16)
     defer {
       scratch.deallocate()
       edge.deallocate()
     }
-    let strip = right.layout == .panels ? 48 : 16
+    let blocks = blocks(of: work, strip: right.layout == .panels ? 48 : 18)
+    let groups = work.groups()
+    for (index, block) in blocks.enumerated() {
+      let b = prepare(block, scratch)
+      var ahead = LookAhead(nothingAt: right.base)
+      if index + 1 < blocks.count { ahead = lookAhead(blocks[index + 1]) }
+      ahead.spread(over: work.blocks.count)
+      for group in groups { multiplyPanelColumns(block, b, group, work, edge, &ahead) }
+      ahead.finish()
+    }
+  }
+
+  /// Panels that a tile takes at once and some steps, in the order of work: strips whose results stay in the second-level cache.
+  private func blocks(of work: Chunk, strip: Int) -> [PanelBlock] {
+    var blocks: [PanelBlock] = []
     for firstPanel in stride(from: work.panels.lowerBound, to: work.panels.upperBound, by: strip) {
-      let panels = firstPanel..<min(work.panels.upperBound, firstPanel + strip)
+      let end = min(work.panels.upperBound, firstPanel + strip)
       for first in stride(from: 0, to: k, by: work.blockLength) {
-        let steps = first..<min(k, first + work.blockLength)
-        for group in work.groups() {
-          for panel in panels {
-            let b = prepare(panel, steps, scratch)
-            var ahead = lookAhead(panel: panel, steps: steps)
-            ahead.spread(over: group.count, steps: steps.count)
-            multiplyPanelColumn(panel, b, steps, group, work, edge, &ahead)
-          }
+        for panel in stride(from: firstPanel, to: end, by: TileShape.panels) {
+          blocks.append(
+            PanelBlock(
+              panels: panel..<min(end, panel + TileShape.panels), steps: first..<min(k, first + work.blockLength)))
         }
       }
     }
+    return blocks
   }
 
-  /// The panel's steps as float32, expanded or packed into `scratch` where they are not that already.
-  private func prepare(
-    _ panel: Int, _ steps: Range<Int>, _ scratch: UnsafeMutablePointer<Float>
-  ) -> UnsafeRawPointer {
-    if right.layout == .transposed {
-      packTransposed(
-        right.type, right.base + (panel * 16 * right.rowBytes + steps.lowerBound * right.type.bytes),
-        rowBytes: right.rowBytes, steps: steps.count, rows: min(16, n - panel * 16), into: scratch)
-      return UnsafeRawPointer(scratch)
+  /// The steps of a few panels as float32, and the bytes from one panel to the next; expanded or packed into `scratch` where they
+  /// are not that already.
+  private func prepare(_ block: PanelBlock, _ scratch: UnsafeMutablePointer<Float>) -> (UnsafeRawPointer, Int) {
+    let steps = block.steps
+    for panel in block.panels {
+      let target = scratch + (panel - block.panels.lowerBound) * steps.count * 16
+      if right.layout == .transposed {
+        packTransposed(
+          right.type, right.base + (panel * 16 * right.rowBytes + steps.lowerBound * right.type.bytes),
+          rowBytes: right.rowBytes, steps: steps.count, rows: min(16, n - panel * 16), into: target)
+        continue
+      }
+      let stored = right.base + (panel * k + steps.lowerBound) * 16 * right.type.bytes
+      if right.type == .float32 { return (stored, k * 64) }
+      expandPanel(right.type, stored, steps: steps.count, into: target)
     }
-    let stored = right.base + (panel * k + steps.lowerBound) * 16 * right.type.bytes
-    if right.type == .float32 { return stored }
-    expandPanel(right.type, stored, steps: steps.count, into: scratch)
-    return UnsafeRawPointer(scratch)
+    return (UnsafeRawPointer(scratch), steps.count * 64)
   }
 
-  /// The same steps of the next panel.
-  private func lookAhead(panel: Int, steps: Range<Int>) -> LookAhead {
-    var ahead = LookAhead(base: right.base)
-    guard panel + 1 < panels else { return ahead }
+  private func lookAhead(_ block: PanelBlock) -> LookAhead {
+    let (first, steps) = (block.panels.lowerBound, block.steps)
     if right.layout == .panels {
-      ahead.base += ((panel + 1) * k + steps.lowerBound) * 16 * right.type.bytes
-      ahead.lines = steps.count * 16 * right.type.bytes / 64
-      return ahead
+      let bytes = 16 * right.type.bytes
+      return LookAhead(
+        right.base + (first * k + steps.lowerBound) * bytes, runBytes: steps.count * bytes, every: k * bytes,
+        runs: block.panels.count)
     }
-    ahead.base += (panel + 1) * 16 * right.rowBytes + steps.lowerBound * right.type.bytes
-    ahead.setRuns(of: steps.count * right.type.bytes, every: right.rowBytes, count: min(16, n - (panel + 1) * 16))
-    return ahead
+    return LookAhead(
+      right.base + (first * 16 * right.rowBytes + steps.lowerBound * right.type.bytes),
+      runBytes: steps.count * right.type.bytes, every: right.rowBytes,
+      runs: min(block.panels.count * 16, n - first * 16))
   }
 
   /// A row-major factor, packed block by block: while one block is multiplied, the next one is packed a few rows at a time, and
@@ -180,7 +194,7 @@ struct Product {
   private func multiplyRowMajor(_ work: Chunk) {
     let blockSize = work.blockLength * Product.panelsOfBlock * 16
     let scratch = UnsafeMutablePointer<Float>.allocateAligned(2 * blockSize)
-    let edge = UnsafeMutablePointer<Float>.allocateAligned(Product.rowBlocksAtOnce * 6 * 16)
+    let edge = UnsafeMutablePointer<Float>.allocateAligned(Product.rowBlocksAtOnce * TileShape.rows * 16)
     defer {
       scratch.deallocate()
       edge.deallocate()
@@ -193,23 +207,29 @@ struct Product {
     for index in 0..<strips * blocksOfK {
       let (current, following) = (scratch + index % 2 * blockSize, scratch + (index + 1) % 2 * blockSize)
       let next = index + 1 < strips * blocksOfK ? rowMajorBlock(index + 1, blocksOfK, work) : nil
-      for (turn, panel) in block.panels.enumerated() {
-        var ahead = LookAhead(base: right.base)
+      let turns = (block.panels.count + TileShape.panels - 1) / TileShape.panels
+      for turn in 0..<turns {
+        var ahead = LookAhead(nothingAt: right.base)
         if let next {
-          packRowMajor(next, next.slice(turn, of: block.panels.count), into: following)
-          ahead = lookAhead(next, next.slice(turn + 1, of: block.panels.count))
-          ahead.spread(over: work.blocks.count, steps: block.steps.count)
+          packRowMajor(next, next.slice(turn, of: turns), into: following)
+          ahead = lookAhead(next, next.slice(turn + 1, of: turns))
+          ahead.spread(over: work.blocks.count)
         }
-        let b = UnsafeRawPointer(current + turn * block.steps.count * 16)
-        for group in groups { multiplyPanelColumn(panel, b, block.steps, group, work, edge, &ahead) }
+        let first = turn * TileShape.panels
+        let b = UnsafeRawPointer(current + first * block.steps.count * 16)
+        let few = PanelBlock(
+          panels: block.panels.lowerBound
+            + first..<min(
+              block.panels.upperBound, block.panels.lowerBound + first + TileShape.panels), steps: block.steps)
+        for group in groups { multiplyPanelColumns(few, (b, block.steps.count * 64), group, work, edge, &ahead) }
         ahead.finish()
       }
       if let next { block = next }
     }
   }
 
-  /// Some panels and some steps of a row-major factor.
-  private struct RowMajorBlock {
+  /// Some panels and some steps of the right factor.
+  private struct PanelBlock {
     let panels: Range<Int>
     let steps: Range<Int>
 
@@ -220,15 +240,15 @@ struct Product {
     }
   }
 
-  private func rowMajorBlock(_ index: Int, _ blocksOfK: Int, _ work: Chunk) -> RowMajorBlock {
+  private func rowMajorBlock(_ index: Int, _ blocksOfK: Int, _ work: Chunk) -> PanelBlock {
     let panel = work.panels.lowerBound + index / blocksOfK * Product.panelsOfBlock
     let step = index % blocksOfK * work.blockLength
-    return RowMajorBlock(
+    return PanelBlock(
       panels: panel..<min(work.panels.upperBound, panel + Product.panelsOfBlock),
       steps: step..<min(k, step + work.blockLength))
   }
 
-  private func packRowMajor(_ block: RowMajorBlock, _ steps: Range<Int>, into target: UnsafeMutablePointer<Float>) {
+  private func packRowMajor(_ block: PanelBlock, _ steps: Range<Int>, into target: UnsafeMutablePointer<Float>) {
     let column = block.panels.lowerBound * 16
     Kernels.packRowMajor(
       right.type, right.base + (steps.lowerBound * right.rowBytes + column * right.type.bytes),
@@ -237,25 +257,29 @@ struct Product {
       panelSteps: block.steps.count, columns: min(n, block.panels.upperBound * 16) - column, into: target)
   }
 
-  private func lookAhead(_ block: RowMajorBlock, _ steps: Range<Int>) -> LookAhead {
-    var ahead = LookAhead(base: right.base)
-    ahead.base += steps.lowerBound * right.rowBytes + block.panels.lowerBound * 16 * right.type.bytes
-    ahead.setRuns(of: block.panels.count * 16 * right.type.bytes, every: right.rowBytes, count: steps.count)
-    return ahead
+  private func lookAhead(_ block: PanelBlock, _ steps: Range<Int>) -> LookAhead {
+    LookAhead(
+      right.base + (steps.lowerBound * right.rowBytes + block.panels.lowerBound * 16 * right.type.bytes),
+      runBytes: block.panels.count * 16 * right.type.bytes, every: right.rowBytes, runs: steps.count)
   }
 
-  /// A group of row blocks times one panel; the last panel's missing columns go through `edge`.
-  private func multiplyPanelColumn(
-    _ panel: Int, _ b: UnsafeRawPointer, _ steps: Range<Int>, _ group: Range<Int>, _ work: Chunk,
+  /// A group of row blocks times the panels of one tile; the last panel's missing columns go through `edge`.
+  private func multiplyPanelColumns(
+    _ block: PanelBlock, _ b: (base: UnsafeRawPointer, panelStride: Int), _ group: Range<Int>, _ work: Chunk,
     _ edge: UnsafeMutablePointer<Float>, _ ahead: inout LookAhead
   ) {
-    let rowBlocks = work.rowBlocks
+    let (rowBlocks, steps) = (work.rowBlocks, block.steps)
     let firstRow = rowBlocks.start(group.lowerBound)
-    let operands = TileOperands(
-      steps: steps.count, a: work.packed + (m * steps.lowerBound + firstRow * steps.count), b: b,
-      c: c + (firstRow * cStride + panel * 16), cStride: cStride, continuing: steps.lowerBound > 0)
-    let columns = min(16, n - panel * 16)
-    if columns == 16 { return multiplyRowBlocks(group, of: rowBlocks, operands, ahead: &ahead) }
+    var operands = TileOperands(
+      steps: steps.count, a: work.packed + (m * steps.lowerBound + firstRow * steps.count), b: b.base,
+      panelStride: b.panelStride, c: c + (firstRow * cStride + block.panels.lowerBound * 16), cStride: cStride,
+      continuing: steps.lowerBound > 0)
+    let whole = min(block.panels.upperBound, n / 16) - block.panels.lowerBound
+    if whole > 0 { multiplyRowBlocks(group, of: rowBlocks, panels: whole, operands, ahead: &ahead) }
+    guard whole < block.panels.count else { return }
+    operands.b += whole * b.panelStride
+    operands.c += whole * 16
+    let columns = n % 16
     let rows = rowBlocks.start(group.upperBound) - firstRow
     var inner = operands
     inner.c = edge
@@ -264,11 +288,11 @@ struct Product {
     if operands.continuing {
       for row in 0..<rows { (edge + row * 16).update(from: operands.c + row * cStride, count: columns) }
     }
-    multiplyRowBlocks(group, of: rowBlocks, inner, ahead: &ahead)
+    multiplyRowBlocks(group, of: rowBlocks, panels: 1, inner, ahead: &ahead)
     for row in 0..<rows { (operands.c + row * cStride).update(from: edge + row * 16, count: columns) }
   }
 
-  // MARK: One to six rows of packed weights
+  // MARK: One tile of rows, packed weights
 
   /// Every panel is read once and from end to end, so k needs no blocks; with few rows several panels run side by side.
   private func multiplyFewRows(_ pool: ThreadPool) {
@@ -297,14 +321,13 @@ struct Product {
     var operands = TileOperands(
       steps: k, a: packed, b: right.base + panel * panelBytes, panelStride: panelBytes, c: c + panel * 16,
       cStride: cStride, continuing: false)
-    if count > 1 { return multiplyPanels(right.type, rows: m, operands) }
     let columns = min(16, n - panel * 16)
-    if columns == 16 { return multiplyPanel(right.type, rows: m, operands) }
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: 96) { edge in
+    if count > 1 || columns == 16 { return multiplyPanels(right.type, rows: m, panels: count, operands) }
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: TileShape.rows * 16) { edge in
       guard let edge = edge.baseAddress else { return }
       operands.c = edge
       operands.cStride = 16
-      multiplyPanel(right.type, rows: m, operands)
+      multiplyPanels(right.type, rows: m, panels: 1, operands)
       for row in 0..<m { (c + (row * cStride + panel * 16)).update(from: edge + row * 16, count: columns) }
     }
   }
@@ -312,20 +335,26 @@ struct Product {
   // MARK: Few rows, right factor in place
 
   private func readInPlace(_ pool: ThreadPool) {
-    // The strip of results stays in the first-level cache; wider strips read longer runs.
-    let widest = max(256, min(8192, 6144 / m & ~15))
+    let left = StreamedLeftFactor(left, rows: m, steps: k)
+    defer { left.packed.deallocate() }
+    let widest = max(256, min(8192, Product.stripSize / m & ~31))
     let share = (n + pool.threads * 4 - 1) / (pool.threads * 4)
-    let chunk = max(256, min(widest, (share + 15) & ~15))
+    let chunk = max(256, min(max(widest, 1024), (share + 31) & ~31))
     pool.divide((n + chunk - 1) / chunk) { task in
-      let first = task * chunk
-      let columns = min(chunk, n - first)
-      // A compact copy: rows 2^n bytes apart would share a few cache sets.
-      let strip = UnsafeMutablePointer<Float>.allocateAligned(m * chunk)
-      defer { strip.deallocate() }
-      streamRows(
-        right.type, right.base + first * right.type.bytes, rowBytes: right.rowBytes, steps: k, columns: columns,
-        left: left, rows: m, into: strip, cStride: chunk)
-      for row in 0..<m { (c + (row * cStride + first)).update(from: strip + row * chunk, count: columns) }
+      let columns = task * chunk..<min(n, task * chunk + chunk)
+      // A compact copy, whose rows are never 2^n bytes apart: they would share a few cache sets, and a load would wait for the
+      // store before it whose address differs in the upper bits only.
+      let stride = min(widest, chunk) + 32
+      let results = UnsafeMutablePointer<Float>.allocateAligned(m * stride)
+      defer { results.deallocate() }
+      for first in Swift.stride(from: columns.lowerBound, to: columns.upperBound, by: widest) {
+        let count = min(widest, columns.upperBound - first)
+        let b = right.base + first * right.type.bytes
+        streamStrip(
+          right.type,
+          StreamedStrip(b: b, rowBytes: right.rowBytes, columns: count), left: left, into: results, cStride: stride)
+        for row in 0..<m { (c + (row * cStride + first)).update(from: results + row * stride, count: count) }
+      }
     }
   }
 }

@@ -4,24 +4,36 @@ internal import Kernels
 struct BatchLayout {
   /// The rows of each sequence.
   let ranges: [Range<Int>]
-  /// The position of each sequence's first row.
+  /// The rows of the sequence before it that each sequence begins with; empty where it shares none.
+  let shared: [Range<Int>]
+  /// What each sequence's cache held before this pass.
+  let cached: [Int]
+  /// The position of each sequence's first row of its own.
   let starts: [Int]
   /// The position of every row.
   let positions: [Int]
 
   var rows: Int { positions.count }
 
-  init(parts: [Int], caches: [KeyValueCache], block: Int, of blocks: Int) {
+  init(parts: [BatchPart], caches: [KeyValueCache], block: Int, of blocks: Int) {
     precondition(parts.count == caches.count, "every part needs a cache")
     var ranges: [Range<Int>] = []
+    var shared: [Range<Int>] = []
     var first = 0
-    for count in parts {
-      precondition(count >= 0, "a part has rows")
-      ranges.append(first..<first + count)
-      first += count
+    for part in parts {
+      precondition(part.rows >= 0 && part.shared >= 0, "a part has rows")
+      precondition(
+        part.shared == 0 || shared.last?.isEmpty == true && part.shared <= ranges[ranges.count - 1].count,
+        "only rows that the part before runs itself can be shared")
+      let source = ranges.last?.lowerBound ?? 0
+      shared.append(source..<source + part.shared)
+      ranges.append(first..<first + part.rows)
+      first += part.rows
     }
     self.ranges = ranges
-    let starts = caches.map { block < blocks ? $0.count(block: block) : 0 }
+    self.shared = shared
+    cached = caches.map { block < blocks ? $0.count(block: block) : 0 }
+    let starts = zip(cached, parts).map { $0 + $1.shared }
     self.starts = starts
     positions = zip(ranges, starts).flatMap { rows, start in rows.indices.map { start + $0 - rows.lowerBound } }
   }

@@ -29,6 +29,19 @@ package struct BlockRun: Sendable {
   }
 }
 
+/// The rows of one sequence in a batch.
+package struct BatchPart: Sendable, Hashable {
+  /// Rows that are run for this sequence.
+  package var rows: Int
+  /// How many rows it begins with that are the first rows of the part before it: run there, once for both.
+  package var shared: Int
+
+  package init(rows: Int, shared: Int = 0) {
+    self.rows = rows
+    self.shared = shared
+  }
+}
+
 /// What is left of a pass.
 package struct BlockRunResult: Sendable {
   /// The residual stream after the last block of the range: `[finalRows or all rows, width]`.

@@ -35,6 +35,13 @@ extension LanguageModel {
   package func run(
     _ run: BlockRun, residual: Matrix, parts: [Int], caches: inout [KeyValueCache]
   ) throws(InputError) -> BlockRunResult {
+    try self.run(run, residual: residual, parts: parts.map { BatchPart(rows: $0) }, caches: &caches)
+  }
+
+  /// The same for sequences that may begin with rows of the sequence before them. These rows' caches must hold the same.
+  package func run(
+    _ run: BlockRun, residual: Matrix, parts: [BatchPart], caches: inout [KeyValueCache]
+  ) throws(InputError) -> BlockRunResult {
     precondition(run.blocks.lowerBound >= 0 && run.blocks.upperBound <= architecture.blocks, "no such blocks")
     precondition(run.capturedLayers.allSatisfy(run.blocks.contains), "only layers of the blocks run can be kept")
     precondition(residual.columns == architecture.width, "the residual stream must be as wide as the model")
@@ -50,7 +57,7 @@ extension LanguageModel {
       let wanted = isLast ? WantedRows(run, lastBlock: block, rows: layout.rows) : .all
       stream = advance(stream, block: block, layout: layout, wanted: wanted, table: table, caches: &caches)
       if !run.keepsCache {
-        for (index, start) in layout.starts.enumerated() { caches[index].trim(to: start, block: block) }
+        for (index, count) in layout.cached.enumerated() { caches[index].trim(to: count, block: block) }
       }
       for addition in run.additions where addition.layer == block { wanted.apply(addition, to: &stream) }
       if run.capturedLayers.contains(block) { captured[block] = wanted.select(run.capturedRows, of: stream) }
@@ -72,8 +79,10 @@ extension LanguageModel {
     rotate(
       &keys, heads: architecture.keyValueHeads, headDimension: architecture.headDimension, positions: layout.positions,
       table: table, pool: pool)
-    for (index, rows) in layout.ranges.enumerated() where !rows.isEmpty {
-      caches[index].append(block: block, keys: keys, values: values, rows: rows)
+    for (index, rows) in layout.ranges.enumerated() {
+      for rows in [layout.shared[index], rows] where !rows.isEmpty {
+        caches[index].append(block: block, keys: keys, values: values, rows: rows)
+      }
     }
 
     var queries = weights.query.apply(wanted.gather(normed), pool: pool)

@@ -36,6 +36,8 @@ extension Worker {
         break
       }
       guard table.holds(task.lease) else { continue }
+      // What is made does not wait for what takes long.
+      if batch.expected(task.kind) >= batch.target { try await keep(&finished, &tags, consumer) }
       let began = time.now()
       switch await perform(task) {
       case .success(let result): finished.append(FinishedTask(lease: task.lease, result: result))
@@ -43,14 +45,19 @@ extension Worker {
       }
       if let unfit { await declareUnfit(unfit) }
       batch.took((time.now() - began).inSeconds, task.kind)
-      if (time.now() - start).inSeconds > batch.target {
-        try await finish(finished)
-        await acknowledge(finished.map(\.lease.task), &tags, consumer)
-        finished = []
-      }
+      if (time.now() - start).inSeconds > batch.target { try await keep(&finished, &tags, consumer) }
     }
     try await finish(finished)
     await acknowledge(claimed.map(\.lease.task), &tags, consumer)
+  }
+
+  private func keep(
+    _ finished: inout [FinishedTask], _ tags: inout [TaskID: [DeliveryTag]], _ consumer: any TaskConsumer
+  ) async throws {
+    guard !finished.isEmpty else { return }
+    try await finish(finished)
+    await acknowledge(finished.map(\.lease.task), &tags, consumer)
+    finished = []
   }
 
   private func acknowledge(

@@ -87,10 +87,14 @@ extension SparseAutoencoder {
   /// As `decoderRows(_:)`, for consecutive features.
   package func decoderRows(_ range: Range<Int>) -> Matrix { normalizedIfRescaled(decoder.rows(range)) }
 
-  /// d_j . v with W_dec's rows as stored, for vectors `[n, d]`: `[n, F]`. Reads the decoder once.
+  /// d_j . v with W_dec's rows as stored, for vectors `[n, d]`: `[n, F]`. Reads the decoder once, for its norms too if they are not
+  /// known yet.
   package func decoderProjections(_ vectors: Matrix, pool: ThreadPool) -> Matrix {
     precondition(vectors.columns == dimension, "vectors must be of the SAE's dimension")
-    return decoder.projections(of: vectors, pool: pool)
+    guard knownDecoderNorms == nil else { return decoder.projections(of: vectors, pool: pool) }
+    let (products, norms) = decoder.projectionsAndNorms(of: vectors, pool: pool)
+    remember(decoderNorms: norms)
+    return products
   }
 
   /// The encoder's directions w_j of the named features as rows, float32, `[indices.count, d]`.

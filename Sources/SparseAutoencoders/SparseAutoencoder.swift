@@ -209,11 +209,25 @@ package final class SparseAutoencoder: Sendable {
 
   /// Norms of the decoder's rows as stored, `[F]`; a dead row has 0. Computed once.
   package func decoderNorms(pool: ThreadPool) -> [Float] {
-    if let known = decoderNormCache.withLock({ $0 }) { return known }
+    if let known = knownDecoderNorms { return known }
     // Not under the lock: two threads may both compute the same numbers, but neither holds the other up.
     let norms = decoder.rowNorms(pool: pool)
-    decoderNormCache.withLock { $0 = norms }
+    remember(decoderNorms: norms)
     return norms
+  }
+
+  /// The decoder's norms where they are known already.
+  var knownDecoderNorms: [Float]? { decoderNormCache.withLock { $0 } }
+
+  func remember(decoderNorms: [Float]) { decoderNormCache.withLock { $0 = decoderNorms } }
+
+  /// Refuses infinities and NaN among the weights, which opening without a look at them left to be found.
+  ///
+  /// Costs nothing where the products with b_dec and the decoder's norms are known: a chain of multiply-adds that has met an
+  /// infinity or a NaN ends as one of them (0 times either is NaN), so that only results that are not finite need a second look.
+  package func requireFiniteWeights(pool: ThreadPool) throws(InputError) {
+    if firstNonFinite(biasProjection(pool: pool).span) != nil { try encoder.requireFinite("\(metadata.source): W_enc") }
+    if firstNonFinite(decoderNorms(pool: pool).span) != nil { try decoder.requireFinite("\(metadata.source): W_dec") }
   }
 
   /// w_j . b_dec where it is known already.

@@ -47,6 +47,6 @@ package struct NaivePropensity: Sendable {
     let run = BlockRun(blocks: 0..<model.architecture.blocks, additions: coefficient == 0 ? [] : [addition])
     let residual = try model.forward([tokens], run).residual
     return AnswerScoring(model: model, score: self.score).scores(
-      of: [question], sides: [side], rows: [last..<tokens.count], residual: residual)[0]
+      of: [question], sides: [side], rows: [Array(last..<tokens.count)], residual: residual)[0]
   }
 }

@@ -7,7 +7,8 @@ package struct PreparedQuestion: Sendable {
   let question: ScoredQuestion
   /// Keys and values, above the steered block, of the prompt but its last token (nothing when all positions are steered).
   let cache: KeyValueCache
-  /// By side: the residual stream after the steered block at the rows that run on, [rows, d].
+  /// By side: the residual stream after the steered block at the rows that run on, [rows, d]; of the second answer without those
+  /// that it begins with and the first has too.
   let residuals: [Matrix]
   /// By side: the score without steering.
   fileprivate(set) var unsteered: [Double]
@@ -19,9 +20,8 @@ package struct PreparedQuestion: Sendable {
   package var bytes: Int { cache.bytes + residuals.reduce(0) { $0 + 4 * $1.elements.count } }
 }
 
-/// One answer of a question, and what its residual stream is steered with.
-struct SteeredAnswer {
-  var side: Int
+/// What a question's residual stream is steered with.
+struct SteeredCase {
   /// The vector [d]; nil leaves the stream as it is.
   var direction: [Float]?
   var coefficient: Double
@@ -45,35 +45,44 @@ extension Propensity {
 
   private func prepare(_ questions: [ScoredQuestion], head: SharedHead?) throws -> [PreparedQuestion] {
     var caches = try prefixes(of: questions, head: head)
-    let sides = questions.map { $0.answers.count }
-    let sequences = questions.flatMap { question in
-      question.answers.map { positions == .all ? question.prompt + $0.dropLast() : question.scoredInputs($0) }
+    // Of each answer the tokens that are run for it; the second's share of the first's is run there.
+    let sequences = questions.map { question in
+      question.answers.enumerated().map { side, answer in
+        let all = positions == .all ? question.prompt + answer.dropLast() : question.scoredInputs(answer)
+        return Array(all.dropFirst(side == 0 ? 0 : shared(by: question)))
+      }
     }
-    var branched = zip(caches, sides).flatMap { cache, count in Array(repeating: cache, count: count) }
+    let batch = zip(questions, sequences).flatMap { parts(of: $0, rows: $1.map(\.count)) }
+    var branched = zip(caches, sequences).flatMap { Array(repeating: $0, count: $1.count) }
     let below = BlockRun(blocks: 0..<layer + 1, capturedLayers: [layer], finalRows: [], keepsCache: false)
-    guard let captured = try model.forward(sequences, below, caches: &branched).captured[layer] else {
-      preconditionFailure("the layer was asked for")
-    }
+    let embedded = try model.embed(sequences.flatMap { $0.flatMap { $0 } })
+    guard
+      let captured = try model.run(below, residual: embedded, parts: batch, caches: &branched).captured[layer]
+    else { preconditionFailure("the layer was asked for") }
     // Nothing below the steered block is run again.
     for index in caches.indices { for block in 0...layer { caches[index].trim(to: 0, block: block) } }
     var row = 0
-    var parts = sequences.map { tokens in
-      row += tokens.count
-      return captured.rows(row - tokens.count..<row)
-    }[...]
     var prepared = questions.indices.map { index in
-      defer { parts = parts.dropFirst(sides[index]) }
+      let residuals = sequences[index].map { tokens in
+        row += tokens.count
+        return captured.rows(row - tokens.count..<row)
+      }
       return PreparedQuestion(
-        question: questions[index], cache: caches[index], residuals: Array(parts.prefix(sides[index])), unsteered: [])
+        question: questions[index], cache: caches[index], residuals: residuals, unsteered: [])
     }
-    let answers = prepared.flatMap { question in question.residuals.indices.map { (question, $0) } }
-    var scores = try run(
-      answers.map { SteeredAnswer(side: $0.1, direction: nil, coefficient: 0) }, of: answers.map(\.0))[...]
-    for index in prepared.indices {
-      prepared[index].unsteered = Array(scores.prefix(sides[index]))
-      scores = scores.dropFirst(sides[index])
-    }
+    let scores = try run(prepared.map { _ in SteeredCase(direction: nil, coefficient: 0) }, of: prepared)
+    for index in prepared.indices { prepared[index].unsteered = scores[index] }
     return prepared
+  }
+
+  /// How many rows the second answer begins with that are the first's.
+  private func shared(by question: ScoredQuestion) -> Int {
+    guard question.answers.count == 2 else { return 0 }
+    return question.sharedRows + (positions == .all ? question.prompt.count - 1 : 0)
+  }
+
+  private func parts(of question: ScoredQuestion, rows: [Int]) -> [BatchPart] {
+    rows.enumerated().map { BatchPart(rows: $1, shared: $0 == 0 ? 0 : shared(by: question)) }
   }
 
   /// Keys and values of the prompts but their last tokens, in all blocks; empty when all positions are steered.
@@ -89,33 +98,48 @@ extension Propensity {
     return caches
   }
 
-  /// The score of each steered answer: its log-probability (mean or sum), or for single tokens the logit difference.
-  func run(_ answers: [SteeredAnswer], of questions: [PreparedQuestion]) throws -> [Double] {
+  /// The scores of each case's answers: log-probabilities (mean or sum), or for single tokens the logit difference.
+  func run(_ cases: [SteeredCase], of questions: [PreparedQuestion]) throws -> [[Double]] {
     var residual = Matrix(rows: 0, columns: model.architecture.width)
-    var parts: [Int] = []
-    var scored: [Int] = []
-    for (answer, question) in zip(answers, questions) {
-      var rows = question.residuals[answer.side]
-      if let direction = answer.direction {
-        let steered = positions == .last ? [0] : Array(0..<rows.rows)
-        ResidualAddition(
-          layer: layer, vector: direction, coefficient: Float(answer.coefficient), rows: steered
-        ).apply(to: &rows)
+    var batch: [BatchPart] = []
+    var caches: [KeyValueCache] = []
+    // The rows that score each answer, among those of the batch.
+    var scored: [[Int]] = []
+    for (steering, question) in zip(cases, questions) {
+      let first = residual.rows
+      for (side, own) in question.residuals.enumerated() {
+        let start = residual.rows
+        residual.append(rows: steered(own, side: side, by: steering))
+        let shared = side == 0 ? 0 : shared(by: question.question)
+        let all = Array(first..<first + shared) + Array(start..<residual.rows)
+        scored.append(all.suffix(question.question.answers[side].count))
       }
-      let end = residual.rows + rows.rows
-      scored += end - question.question.answers[answer.side].count..<end
-      residual.append(rows: rows)
-      parts.append(rows.rows)
+      batch += parts(of: question.question, rows: question.residuals.map(\.rows))
+      caches += question.residuals.map { _ in question.cache }
     }
-    var caches = questions.map(\.cache)
-    let above = BlockRun(blocks: layer + 1..<model.architecture.blocks, finalRows: scored, keepsCache: false)
-    let final = try model.run(above, residual: residual, parts: parts, caches: &caches).residual
-    var row = 0
-    let rows = zip(answers, questions).map { answer, question in
-      row += question.question.answers[answer.side].count
-      return row - question.question.answers[answer.side].count..<row
+    let wanted = Array(Set(scored.joined())).sorted()
+    let above = BlockRun(blocks: layer + 1..<model.architecture.blocks, finalRows: wanted, keepsCache: false)
+    let final = try model.run(above, residual: residual, parts: batch, caches: &caches).residual
+    let places = Dictionary(uniqueKeysWithValues: wanted.enumerated().map { ($1, $0) })
+    let answers = questions.flatMap { question in question.residuals.indices.map { (question.question, $0) } }
+    var scores = AnswerScoring(model: model, score: score).scores(
+      of: answers.map(\.0), sides: answers.map(\.1), rows: scored.map { $0.compactMap { places[$0] } }, residual: final
+    )[...]
+    return questions.map { question in
+      defer { scores = scores.dropFirst(question.residuals.count) }
+      return Array(scores.prefix(question.residuals.count))
     }
-    return AnswerScoring(model: model, score: score).scores(
-      of: questions.map(\.question), sides: answers.map(\.side), rows: rows, residual: final)
+  }
+
+  /// One answer's own rows with the vector added.
+  private func steered(_ rows: Matrix, side: Int, by steering: SteeredCase) -> Matrix {
+    guard let direction = steering.direction else { return rows }
+    var rows = rows
+    // The last prompt token is the first row of the first answer.
+    let places = positions == .last ? (side == 0 ? [0] : []) : Array(0..<rows.rows)
+    ResidualAddition(
+      layer: layer, vector: direction, coefficient: Float(steering.coefficient), rows: places
+    ).apply(to: &rows)
+    return rows
   }
 }

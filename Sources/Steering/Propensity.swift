@@ -5,7 +5,7 @@ package import SweepRecords
 
 /// How strongly a steered model prefers the matching answers (methods.md, section 5), with everything shared that neither vector
 /// nor coefficient touches: one prefix run per question serves all variants and coefficients, and every case runs only the
-/// blocks above the steered one, for the scored positions, in batches.
+/// blocks above the steered one, for the scored positions, in batches; what both answers begin with is run once.
 ///
 /// Equal, bit for bit, to `NaivePropensity`. A coefficient of 0 adds nothing and is run once for all variants.
 package struct Propensity: Sendable {
@@ -48,10 +48,10 @@ package struct Propensity: Sendable {
     progress: (Double) -> Bool = { _ in true }
   ) throws -> [[[Double]]] {
     let cases = self.cases(of: questions, directions: directions.count, coefficients: coefficients)
-    var scores: [Case: Double] = [:]
+    var scores: [Case: [Double]] = [:]
     for chunk in chunks(of: cases, questions) {
       let steered = chunk.map {
-        SteeredAnswer(side: $0.side, direction: directions[$0.variant], coefficient: coefficients[$0.coefficient])
+        SteeredCase(direction: directions[$0.variant], coefficient: coefficients[$0.coefficient])
       }
       let found = try run(steered, of: chunk.map { questions[$0.question] })
       for (key, value) in zip(chunk, found) { scores[key] = value }
@@ -60,21 +60,19 @@ package struct Propensity: Sendable {
     return directions.indices.map { variant in
       questions.indices.map { question in
         coefficients.indices.map { index in
-          let sides = questions[question].residuals.indices.map { side in
+          let sides =
             coefficients[index] == 0
-              ? questions[question].unsteered[side]
-              : scores[Case(question: question, side: side, variant: variant, coefficient: index)] ?? .nan
-          }
+            ? questions[question].unsteered
+            : scores[Case(question: question, variant: variant, coefficient: index)] ?? [.nan]
           return sides.count == 1 ? sides[0] : sides[0] - sides[1]
         }
       }
     }
   }
 
-  /// One forward pass of one answer under one variant and coefficient.
+  /// A question under one variant and coefficient.
   private struct Case: Hashable {
     var question: Int
-    var side: Int
     var variant: Int
     var coefficient: Int
   }
@@ -82,10 +80,8 @@ package struct Propensity: Sendable {
   private func cases(of questions: [PreparedQuestion], directions: Int, coefficients: [Double]) -> [Case] {
     let steered = coefficients.indices.filter { coefficients[$0] != 0 }
     return questions.indices.flatMap { question in
-      questions[question].residuals.indices.flatMap { side in
-        (0..<directions).flatMap { variant in
-          steered.map { Case(question: question, side: side, variant: variant, coefficient: $0) }
-        }
+      (0..<directions).flatMap { variant in
+        steered.map { Case(question: question, variant: variant, coefficient: $0) }
       }
     }
   }
@@ -94,7 +90,7 @@ package struct Propensity: Sendable {
     var chunks: [[Case]] = []
     var rows = Int.max / 2
     for item in cases {
-      let own = questions[item.question].residuals[item.side].rows
+      let own = questions[item.question].residuals.reduce(0) { $0 + $1.rows }
       if rows + own > rowLimit {
         chunks.append([])
         rows = 0

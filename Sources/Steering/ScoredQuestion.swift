@@ -28,6 +28,12 @@ struct ScoredQuestion {
     }
   }
 
+  /// How many of the rows that score them both answers begin with: the last prompt token and their common tokens. Nothing where
+  /// there is one answer to run.
+  var sharedRows: Int {
+    answers.count == 2 ? 1 + zip(answers[0], answers[1]).prefix { $0 == $1 }.count : 0
+  }
+
   /// The tokens at the positions whose logits score an answer: the last prompt token and all answer tokens but the final one.
   func scoredInputs(_ answer: [Int]) -> [Int] { prompt.suffix(1) + answer.dropLast() }
 }
@@ -38,13 +44,19 @@ struct AnswerScoring {
   let score: AnswerScore
 
   /// The score of each case: mean or sum of its answer's log-probabilities over its rows, or the logit difference of two letters.
-  func scores(of questions: [ScoredQuestion], sides: [Int], rows: [Range<Int>], residual: Matrix) -> [Double] {
+  ///
+  /// - Parameter rows: of the residual stream, one a token of the case's answer; cases may share rows.
+  func scores(of questions: [ScoredQuestion], sides: [Int], rows: [[Int]], residual: Matrix) -> [Double] {
     var scores = [Double](repeating: .nan, count: questions.count)
     let whole = questions.indices.filter { questions[$0].letters == nil }
     if !whole.isEmpty {
-      let all = whole.flatMap { Array(rows[$0]) }
-      let chosen = all.count == residual.rows ? residual : residual.gathering(rows: all)
-      let logs = model.logProbabilities(chosen, of: whole.flatMap { questions[$0].answers[sides[$0]] })
+      let chosen = Array(Set(whole.flatMap { rows[$0] })).sorted()
+      let places = Dictionary(uniqueKeysWithValues: chosen.enumerated().map { ($1, $0) })
+      let logs = model.logProbabilities(
+        chosen.count == residual.rows ? residual : residual.gathering(rows: chosen),
+        at: whole.flatMap { index in
+          zip(rows[index], questions[index].answers[sides[index]]).map { (places[$0] ?? 0, $1) }
+        })
       var start = 0
       for index in whole {
         let count = rows[index].count
@@ -56,7 +68,7 @@ struct AnswerScoring {
     let letters = questions.indices.filter { questions[$0].letters != nil }
     if !letters.isEmpty {
       let tokens = Array(Set(letters.flatMap { questions[$0].letters ?? [] })).sorted()
-      let logits = model.logits(residual.gathering(rows: letters.map { rows[$0].lowerBound }), tokens: tokens)
+      let logits = model.logits(residual.gathering(rows: letters.map { rows[$0][0] }), tokens: tokens)
       for (row, index) in letters.enumerated() {
         let places = (questions[index].letters ?? []).compactMap { tokens.firstIndex(of: $0) }
         scores[index] = Double(logits[row, places[0]]) - Double(logits[row, places[1]])

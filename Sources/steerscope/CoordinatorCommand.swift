@@ -28,11 +28,12 @@ struct CoordinatorCommand: AsyncParsableCommand {
   var leaseSeconds = 45.0
 
   func run() async throws {
-    let servers = try Servers(for: "coordinator")
+    _ = try service.address()
     var settings = Coordinator.Settings()
     settings.redispatchAfter = try Amounts.seconds(redispatchSeconds, in: 1...86_400, flag: "--redispatch-seconds")
     settings.leadership = try Amounts.seconds(leadershipSeconds, in: 2...3600, flag: "--leadership-seconds")
     settings.reap.lease = try Amounts.seconds(leaseSeconds, in: 1...3600, flag: "--lease-seconds")
+    let servers = try Servers(for: "coordinator")
 
     let id = ServiceIdentity()
     let log = service.log.about("coordinator", id.text)

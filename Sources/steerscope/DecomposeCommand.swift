@@ -39,7 +39,7 @@ struct DecomposeCommand: AsyncParsableCommand {
   func run() async throws {
     let pool = try threads.pool()
     let method = try choice(method, flag: "--method", DecompositionMethod.self)
-    let autoencoder = try SparseAutoencoder(contentsOf: sae)
+    let autoencoder = try SparseAutoencoder(contentsOf: sae, checkingWeights: false)
     let locator = try TensorLocator(vector)
     let values = try locator.vector(width: autoencoder.dimension)
     let layer =

@@ -20,7 +20,7 @@ struct DoctorCommand: AsyncParsableCommand {
       if problem != nil { healthy = false }
     }
     line("version", nil, Version.text)
-    line("CPU", CPUFeatures.complaint, "\(Machine.cpuLevel), \(ThreadPool.hardwareThreads) threads")
+    line("CPU", CPUFeatures.complaint, "\(CPUFeatures.level), \(ThreadPool.hardwareThreads) threads")
     let memory = ProcessInfo.processInfo.physicalMemory >> 20
     line("memory", memory < 2048 ? "\(memory) MiB: the example needs 2 GiB" : nil, "\(memory) MiB")
     line("disk", diskProblem(), "room for results in the working folder")

@@ -4,6 +4,7 @@ internal import Experiments
 internal import Foundation
 internal import Kernels
 internal import Orchestration
+internal import Processor
 internal import Reporting
 internal import Storage
 internal import SweepPlanning
@@ -32,7 +33,7 @@ struct RunCommand: AsyncParsableCommand {
     let registration = WorkerRegistration(
       id: WorkerID("embedded-\(ProcessInfo.processInfo.processIdentifier)"),
       host: ProcessInfo.processInfo.hostName, process: Int(ProcessInfo.processInfo.processIdentifier),
-      version: Version.number, numericsVersion: numericsVersion, cpu: Machine.cpuLevel, threads: pool.threads)
+      version: Version.number, numericsVersion: numericsVersion, cpu: CPUFeatures.level, threads: pool.threads)
     let log = ServiceLog(format: .text, level: verbose ? .debug : .warning)
     let embedded = EmbeddedRun(
       submitted.id, lock: lock, worker: registration, store: store, executor: ExperimentExecutor(pool: pool),
@@ -69,16 +70,5 @@ struct RunCommand: AsyncParsableCommand {
     for task in parked { Terminal.say("parked: \(task.title): \(task.error)") }
     Terminal.say("`steerscope retry \(sweep)` tries parked tasks again")
     throw ExitCode.doneWithParkedTasks
-  }
-}
-
-/// What this machine is, for worker rows.
-enum Machine {
-  static var cpuLevel: String {
-    #if arch(x86_64)
-      "x86-64-v3"
-    #else
-      "arm64"
-    #endif
   }
 }

@@ -34,9 +34,12 @@ struct Servers: Sendable {
 
   /// The store of a long-running process: waits for a database that is down, and says so; what no waiting mends (a
   /// wrong password, another schema) is an error at once.
-  func store(log: @escaping LogSink, name: String) async throws -> PostgreSQLStore {
+  ///
+  /// - Parameter patience: seconds that a statement may take, where not the usual.
+  func store(log: @escaping LogSink, name: String, patience: Int? = nil) async throws -> PostgreSQLStore {
     var settings = PostgreSQLSettings()
     settings.applicationName = name
+    if let patience { settings.statementTimeout = patience }
     let store = try PostgreSQLStore(uri: database, settings: settings)
     var wait = Duration.milliseconds(500)
     while true {

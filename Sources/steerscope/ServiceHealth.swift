@@ -1,6 +1,7 @@
 internal import Diagnostics
 internal import Foundation
 internal import Orchestration
+internal import Processor
 internal import Synchronization
 internal import Telemetry
 
@@ -20,7 +21,7 @@ final class ServiceHealth: Sendable {
   init(_ options: ServiceOptions, log: LogSink) throws(InputError) {
     let check = Check()
     self.check = check
-    ProgramMetrics.add(to: metrics, version: Version.number, cpu: Machine.cpuLevel)
+    ProgramMetrics.add(to: metrics, version: Version.number, cpu: CPUFeatures.level)
     guard let address = try options.address() else {
       server = nil
       return

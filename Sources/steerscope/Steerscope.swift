@@ -33,7 +33,9 @@ struct Steerscope: AsyncParsableCommand {
           ExtractCommand.self, DecomposeCommand.self, EvaluateCommand.self, LogitsCommand.self, ActivationsCommand.self,
           TokenizeCommand.self, SAECommand.self, ModelCommand.self,
         ]),
-      CommandGroup(name: "This machine", subcommands: [DatabaseCommand.self, DoctorCommand.self, ProbeCommand.self]),
+      CommandGroup(
+        name: "This machine",
+        subcommands: [BenchCommand.self, DatabaseCommand.self, DoctorCommand.self, ProbeCommand.self]),
     ])
 
   static func main() async {

@@ -5,6 +5,7 @@ internal import Foundation
 internal import Kernels
 internal import Messaging
 internal import Orchestration
+internal import Processor
 internal import Storage
 internal import SweepRecords
 internal import Telemetry
@@ -38,12 +39,14 @@ struct WorkerCommand: AsyncParsableCommand {
   var leaseSeconds = 45.0
 
   func run() async throws {
-    let servers = try Servers(for: "worker")
+    _ = try service.address()
+    let pool = try threads.pool()
     let settings = try settings()
     let drain = try Amounts.seconds(drainSeconds, in: 0...86_400, flag: "--drain-seconds")
-    let artifacts = try artifactFolder()
+    let cacheBytes = try Amounts.bytes(cacheSize, flag: "--cache-size")
+    let servers = try Servers(for: "worker")
+    let artifacts = try artifactFolder(cacheBytes)
     let files = LocalFiles(folder: try Settings.filesFolder(), digests: Settings.digestMemory)
-    let pool = try threads.pool()
 
     let id = ServiceIdentity()
     let log = service.log.about("worker", id.text)
@@ -52,14 +55,14 @@ struct WorkerCommand: AsyncParsableCommand {
     let broker = BrokerMetrics(health.metrics)
     let signals = StopSignals()
     let store = try await signals.interrupting {
-      try await servers.store(log: log, name: "steerscope worker/\(id.text)")
+      try await servers.store(log: log, name: "steerscope worker/\(id.text)", patience: 60)
     }
     guard let store else { return }
     let queue = servers.queue(log: log, name: "worker/\(id.text)") { broker.note($0) }
     let worker = Worker(
       WorkerRegistration(
         id: WorkerID(id.text), host: id.host, process: id.process, version: Version.number,
-        numericsVersion: numericsVersion, cpu: Machine.cpuLevel, threads: pool.threads),
+        numericsVersion: numericsVersion, cpu: CPUFeatures.level, threads: pool.threads),
       settings: settings, store: store, queue: queue, executor: ExperimentExecutor(pool: pool), files: files,
       artifacts: artifacts, log: log, events: { metrics.note($0) })
     health.check { await worker.hindrances }
@@ -96,8 +99,7 @@ struct WorkerCommand: AsyncParsableCommand {
     return settings
   }
 
-  private func artifactFolder() throws(InputError) -> ArtifactFolder? {
-    let size = try Amounts.bytes(cacheSize, flag: "--cache-size")
+  private func artifactFolder(_ size: Int) throws(InputError) -> ArtifactFolder? {
     guard size > 0, let path = cache ?? Settings.cacheFolder.map({ $0 + "/artifacts" }) else { return nil }
     return try ArtifactFolder(path: path, capacity: size)
   }

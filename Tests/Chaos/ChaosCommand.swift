@@ -28,13 +28,10 @@ struct ChaosCommand: AsyncParsableCommand {
     try FileManager.default.createDirectory(
       at: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o711])
     let program = Bundle.main.executableURL?.deletingLastPathComponent().appending(path: "steerscope").path ?? ""
-    let run = ChaosRun(seed: seed, seconds: seconds, workers: workers, folder: folder, program: program)
+    let run = ChaosRun(
+      seed: seed, seconds: seconds, workers: workers, folder: folder, program: program, keep: keep)
     let holds = try await run.run()
-    if holds && !keep {
-      try? FileManager.default.removeItem(at: folder)
-    } else {
-      FileHandle.standardError.write(Data("logs and databases are in \(folder.path)\n".utf8))
-    }
+    if holds && !keep { try? FileManager.default.removeItem(at: folder) }
     if !holds { throw ExitCode(1) }
   }
 }

@@ -11,6 +11,8 @@ struct ChaosRun: Sendable {
   let workers: Int
   let folder: URL
   let program: String
+  /// Whether logs and databases stay even when all held.
+  let keep: Bool
 
   private static let golden = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath().deletingLastPathComponent()
     .deletingLastPathComponent().appending(path: "Golden/llama-tied")
@@ -48,8 +50,10 @@ struct ChaosRun: Sendable {
     let crashes = await cluster.cluster.crashes
     for name in crashes { say("error: \(name) crashed; its log is in \(folder.path)") }
     for line in audit.complaints { say(line) }
+    let holds = audit.holds && missing.isEmpty && crashes.isEmpty
+    if !holds || keep { say("logs and databases are in \(folder.path)") }
     say(audit.verdict)
-    return audit.holds && missing.isEmpty && crashes.isEmpty
+    return holds
   }
 
   /// Lets the cluster work while faults come; submits further sweeps so that there is work as long as they do.
@@ -92,7 +96,9 @@ struct ChaosRun: Sendable {
       }
       if state.parked > 0 && isOver.isSet {
         say("\(elapsed(start)) \(state.parked) tasks parked: retried")
-        for index in 0..<sweeps { try? await control(cluster, ["retry", "chaos-\(index)"], as: "steerscope_coordinator") }
+        for index in 0..<sweeps {
+          try? await control(cluster, ["retry", "chaos-\(index)"], as: "steerscope_coordinator")
+        }
       }
     }
     await waiting.value
@@ -113,7 +119,9 @@ struct ChaosRun: Sendable {
     var planning = 0
     var states: [String: Int] = [:]
     var isAllDone: Bool { left == 0 && parked == 0 && openSweeps == 0 }
-    var description: String { states.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ") }
+    var description: String {
+      states.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+    }
   }
 
   private func progress(_ cluster: TestCluster) async throws -> Progress {

@@ -77,7 +77,7 @@ actor FaultInjector {
         try await cluster.servers.run(["rabbitmqctl", "close_all_connections", "chaos"])
         return 1
       }
-    case .messagesDuplicated: try await duplicate(for: 2 + 2 * fault.length)
+    case .messagesDuplicated: try await broker.pass { try await duplicate(for: 2 + 2 * fault.length) }
     case .garbagePublished:
       try await publish(Nonsense.garbage(seed: UInt64(fault.target))) + (try await publishOversized())
     case .futurePublished: try await publish(try await fromTheFuture())
@@ -168,19 +168,35 @@ actor FaultInjector {
     return 1
   }
 
-  /// Publishes a second message for every one that a coordinator publishes meanwhile.
+  /// Binds another queue, which workers consume as well, to where tasks are published: the broker itself delivers every
+  /// message twice meanwhile.
+  ///
+  /// - Returns: how many tasks were dispatched meanwhile.
   private func duplicate(for seconds: Double) async throws -> Int {
-    let queue = try cluster.queue()
-    var seen: Set<String> = []
-    let end = ContinuousClock.now + .seconds(seconds)
-    var count = 0
-    while ContinuousClock.now < end {
-      let messages = try await queued(limit: 5000).filter { seen.insert($0.id).inserted }
-      count += await queue.publish(messages).count { $0 == .confirmed }
-      try await Task.sleep(for: .milliseconds(100))
+    let topology = AMQPTopology()
+    let binding = """
+      {binding, {resource, <<"/">>, exchange, <<"\(topology.exchange.name)">>}, \
+      <<"\(topology.routingKey(.normal))">>, {resource, <<"/">>, queue, <<"\(topology.queue(.low))">>}, []}
+      """
+    func evaluate(_ action: String) async throws {
+      let answer = try await cluster.servers.run(
+        ["rabbitmqctl", "eval", "rabbit_binding:\(action)(\(binding), <<\"chaos\">>)."])
+      guard answer.contains("ok") else { throw ChaosError("\(action) of a binding: \(answer)") }
     }
-    await queue.close()
+    try await evaluate("add")
+    var count = 0
+    do {
+      let before = try await dispatches()
+      try await Task.sleep(for: .seconds(seconds))
+      count = try await dispatches() - before
+    } catch { notes.append("every message duplicated: not counted: \("\(error)".prefix(200))") }
+    try await evaluate("remove")
     return count
+  }
+
+  /// How often tasks were dispatched so far.
+  private func dispatches() async throws -> Int {
+    Int(try await cluster.sql("SELECT coalesce(sum(dispatch), 0) FROM steerscope.task").first ?? "") ?? 0
   }
 
   /// The messages of all dispatched tasks, made from their rows.

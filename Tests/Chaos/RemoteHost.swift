@@ -40,9 +40,10 @@ final class RemoteHost: Sendable {
     }
   }
 
-  private static let ip = ["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip"].first {
-    FileManager.default.isExecutableFile(atPath: $0)
-  } ?? "ip"
+  private static let ip =
+    ["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip"].first {
+      FileManager.default.isExecutableFile(atPath: $0)
+    } ?? "ip"
 
   private init(holder: ChildProcess) { self.holder = holder }
 

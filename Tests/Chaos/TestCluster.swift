@@ -90,8 +90,9 @@ struct TestCluster: Sendable {
     environment["XDG_CACHE_HOME"] = folder.appending(path: "cache-\(name)").path
     for (key, value) in [("STEERSCOPE_DATABASE", database), ("STEERSCOPE_BROKER", broker)] {
       let path = folder.appending(path: "\(name).\(key)").path
-      guard FileManager.default.createFile(
-        atPath: path, contents: Data(value.utf8), attributes: [.posixPermissions: 0o600])
+      guard
+        FileManager.default.createFile(
+          atPath: path, contents: Data(value.utf8), attributes: [.posixPermissions: 0o600])
       else { throw ChaosError("can't write \(path)") }
       environment["\(key)_FILE"] = path
     }

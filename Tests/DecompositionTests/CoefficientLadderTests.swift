@@ -1,5 +1,6 @@
 import Kernels
 import SparseAutoencoders
+import SweepRecords
 import Testing
 
 @testable import Decomposition
@@ -83,5 +84,34 @@ struct CoefficientLadderTests {
     #expect(ladder.zeroOverlap(at: 2) == 0)
     // Feature 1: 3 / (3 + 1); feature 3: 0.
     #expect(ladder.biasShare(at: 0.5) == 0.375)
+    let axis = try #require(CoefficientAxis(ladder))
+    #expect(axis.starts == [-Float.greatestFiniteMagnitude] + (ladder.steps ?? []))
+    #expect(axis.l0 == [1, 2, 1, 2] && axis.zeroOverlap == [1, 0.5, 0, 0])
+  }
+
+  @Test(arguments: names)
+  func axisIsTheLadderOverAllCoefficients(_ name: String) throws {
+    let autoencoder = try Golden.autoencoder(name)
+    let request = DecompositionRequest(
+      subjects: [.init(behaviour: "b", vector: try Golden.input(name).row(0))], methods: [.encode], sparsities: [.all],
+      wantsCoefficientAxis: true)
+    let axes = try Decomposer(autoencoder, request, pool: pool).run { _ in }.coefficientAxes
+    let encoding = autoencoder.encoding(of: try Golden.input(name).rows(0..<1), pool: pool)
+    let ladder = CoefficientLadder(encoding, row: 0, convention: autoencoder.convention, of: autoencoder)
+    guard let steps = ladder.steps else {
+      #expect(axes.isEmpty)
+      return
+    }
+    let axis = try #require(axes.first?.axis)
+    #expect(axes.count == 1 && Array(axis.starts.suffix(steps.count)) == steps)
+    for (index, start) in axis.starts.enumerated() {
+      let end = index + 1 < axis.starts.count ? axis.starts[index + 1].nextDown : Float.greatestFiniteMagnitude
+      for coefficient in [start, start / 2 + end / 2, end] {
+        let code = SignedCode(
+          dense: encoding.code(0, coefficient: coefficient, convention: autoencoder.convention))
+        #expect(axis.l0[index] == code.count)
+        #expect(axis.zeroOverlap[index].isNaN == (code.count == 0))
+      }
+    }
   }
 }

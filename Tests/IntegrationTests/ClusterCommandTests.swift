@@ -66,7 +66,9 @@ import Testing
         try ["a", "b"].firstIndex { try cluster.text("\($0).err").contains("took the lead") }
       }
       var waited = clock.now
-      while try leader() == nil, waited.duration(to: .now) < .seconds(60) { try await Task.sleep(for: .milliseconds(50)) }
+      while try leader() == nil, waited.duration(to: .now) < .seconds(60) {
+        try await Task.sleep(for: .milliseconds(50))
+      }
       let first = try #require(try leader())
       let other = ["b", "a"][first]
       #expect(try !cluster.text("\(other).err").contains("took the lead"))

@@ -37,7 +37,8 @@ final class ClusterProgram: Sendable {
     // Roles belong to a whole server: tests that run at the same time would set one another's passwords.
     let server = try await TestServers.postgreSQL("roles-\(UUID().uuidString.prefix(4))")
     let database = try await server.freshDatabaseName()
-    try await server.sql(try String(contentsOfFile: repository + "/ops/postgres/roles.sql", encoding: .utf8), in: database)
+    try await server.sql(
+      try String(contentsOfFile: repository + "/ops/postgres/roles.sql", encoding: .utf8), in: database)
     var passwords: [String: String] = [:]
     for role in ["steerscope_owner", "steerscope_coordinator", "steerscope_worker", "steerscope_reader"] {
       let password = "pw-\(UUID().uuidString)"

@@ -95,9 +95,10 @@ import Testing
   @Test func theDatabaseMustProveWhoItIs() async throws {
     try await ClusterProgram.run { cluster in
       let tls = "?sslmode=verify-full&sslrootcert=\(cluster.server.certificateAuthority)"
-      let uri = cluster.server.uri(
-        database: cluster.database, user: "steerscope_reader", password: cluster.passwords["steerscope_reader"],
-        host: "localhost") + tls
+      let uri =
+        cluster.server.uri(
+          database: cluster.database, user: "steerscope_reader", password: cluster.passwords["steerscope_reader"],
+          host: "localhost") + tls
       let environment = ["STEERSCOPE_DATABASE": uri]
       let ask = ["query", "SELECT count(*) AS n FROM sweep"]
       let trusted = try await cluster.call(ask[0], ask[1], as: "steerscope_reader", environment: environment)

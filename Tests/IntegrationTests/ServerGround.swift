@@ -13,7 +13,11 @@ enum ServerGround {
   /// - Parameter database: the server, where not the one that all tests share.
   static func fresh(database server: TestPostgreSQL? = nil) async throws -> (Ground, virtualHost: String) {
     let uri: String
-    if let server { uri = try await server.freshDatabase() } else { uri = try await TestServers.postgreSQL().freshDatabase() }
+    if let server {
+      uri = try await server.freshDatabase()
+    } else {
+      uri = try await TestServers.postgreSQL().freshDatabase()
+    }
     _ = try await StoreLocator(parsing: uri).migrate()
     let broker = try await TestServers.rabbitMQ()
     let settings = try AMQPSettings(parsing: try await broker.freshVirtualHost())

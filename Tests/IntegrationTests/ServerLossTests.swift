@@ -1,3 +1,4 @@
+import Foundation
 import Messaging
 import Orchestration
 import OrchestrationSupport
@@ -102,6 +103,26 @@ import Testing
     private let number = Mutex(0)
     var value: Int { number.withLock { $0 } }
     func add(_ more: Int) { number.withLock { $0 += more } }
+  }
+
+  /// A server, or a proxy in front of it, that takes every packet and never answers: half-open TCP.
+  @Test func aServerThatSaysNothingIsGivenUp() async throws {
+    let server = try await TestServers.postgreSQL()
+    let name = try await server.freshDatabaseName()
+    let uri = server.uri(database: name)
+    _ = try await StoreLocator(parsing: uri).migrate()
+    let store = try PostgreSQLStore(uri: uri, settings: PostgreSQLSettings(silenceTimeout: 1, statementTimeout: 1))
+    #expect(try await store.sweeps(in: nil).isEmpty)
+    let backends = try await server.sql("SELECT pid FROM pg_stat_activity WHERE datname = '\(name)'")
+      .split(separator: "\n").compactMap { Int32($0) }
+    #expect(!backends.isEmpty)
+    for backend in backends { #expect(kill(backend, SIGSTOP) == 0) }
+    let error = await #expect(throws: StoreError.self) { try await store.sweeps(in: nil) }
+    #expect(error?.isTransient == true)
+    // Another connection, another backend.
+    #expect(try await store.sweeps(in: nil).isEmpty)
+    for backend in backends { kill(backend, SIGCONT) }
+    await store.close()
   }
 
   /// Garbage, oversized and deeply nested messages, and such of a later version, among the real ones.

@@ -11,7 +11,7 @@ struct ClusterTests {
     let environment: [String: String]
 
     /// Starts a process of the cluster.
-    func start(_ arguments: String..., name: String) throws -> Process {
+    func start(_ arguments: String..., name: String) throws -> RunningProgram {
       try program.start(arguments, environment: environment, name: name)
     }
 
@@ -71,7 +71,7 @@ struct ClusterTests {
   }
 
   /// Ends what a test started, however the test ends.
-  private func end(_ processes: [Process]) {
+  private func end(_ processes: [RunningProgram]) {
     for process in processes where process.isRunning { kill(process.processIdentifier, SIGKILL) }
     for process in processes { process.waitUntilExit() }
   }
@@ -96,7 +96,7 @@ struct ClusterTests {
       let watched = try cluster.call("watch", id, "--interval", "0.2")
       #expect(watched.status == 0, "\(watched.words)")
       #expect(watched.result.contains("tiny (\(id)): done") && !watched.result.contains("\u{1B}"))
-      let attempts = "SELECT count(*) FROM task_attempt"
+      let attempts = "SELECT count(*) FROM task_attempt WHERE outcome = 'done'"
       let tasks = try cluster.rows("SELECT count(*) FROM task")
       #expect(try cluster.rows(attempts) == tasks)
 
@@ -148,7 +148,7 @@ struct ClusterTests {
       try cluster.program.write(Self.sweep(layers: "0, 1", steps: 3000), to: "sweep.yaml")
       _ = try cluster.call("submit", "sweep.yaml")
       let flags = ["worker", "--threads", "1", "--lease-seconds", "2", "--drain-seconds", "0"]
-      func worker(_ name: String) throws -> Process {
+      func worker(_ name: String) throws -> RunningProgram {
         try cluster.program.start(flags, environment: cluster.environment, name: name)
       }
       let first = try cluster.start("coordinator", "--lease-seconds", "2", "--leadership-seconds", "2", name: "one")

@@ -1,5 +1,6 @@
 import Foundation
 import TensorFiles
+import TestServers
 
 /// The built program, called as a user calls it.
 struct Program {
@@ -58,22 +59,16 @@ struct Program {
   }
 
   /// Starts the program; its output goes to files `NAME.out` and `NAME.err`, which no full pipe can block.
-  func start(_ arguments: [String], environment: [String: String] = [:], name: String) throws -> Process {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: Self.path)
-    process.arguments = arguments
-    process.currentDirectoryURL = URL(fileURLWithPath: folder)
+  func start(_ arguments: [String], environment: [String: String] = [:], name: String) throws -> RunningProgram {
     var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("STEERSCOPE_") }
     variables["XDG_CACHE_HOME"] = folder + "/cache"
     // The crash of a program that should not crash is reported by its status; a trace takes seconds.
     variables["SWIFT_BACKTRACE"] = "enable=no"
-    process.environment = variables.merging(environment) { $1 }
-    process.standardInput = FileHandle.nullDevice
     for end in ["out", "err"] { _ = FileManager.default.createFile(atPath: path("\(name).\(end)"), contents: nil) }
-    process.standardOutput = FileHandle(forWritingAtPath: path("\(name).out"))
-    process.standardError = FileHandle(forWritingAtPath: path("\(name).err"))
-    try process.run()
-    return process
+    return RunningProgram(
+      try ChildProcess(
+        Self.path, arguments, environment: variables.merging(environment) { $1 }, folder: folder,
+        output: path("\(name).out"), error: path("\(name).err")))
   }
 
   /// Runs the program to its end.
@@ -124,6 +119,22 @@ struct Program {
     }
     return "[" + items.joined(separator: ",\n") + "]"
   }()
+}
+
+/// The program while it runs. (Foundation's `Process` would not notice its end while another, started meanwhile, runs.)
+final class RunningProgram: Sendable {
+  private let child: ChildProcess
+
+  init(_ child: ChildProcess) { self.child = child }
+
+  var processIdentifier: Int32 { child.identifier }
+  var isRunning: Bool { child.status == nil }
+  var terminationReason: Process.TerminationReason { child.status ?? 0 < 0 ? .uncaughtSignal : .exit }
+  var terminationStatus: Int32 { abs(child.status ?? 0) }
+
+  func waitUntilExit() {
+    while child.status == nil { usleep(2000) }
+  }
 }
 
 /// Tensors of a safetensors file.

@@ -271,3 +271,18 @@ import Testing
     }
   }
 }
+
+extension SingleStepTests {
+  @Test func benchComparesTheKernelsWithTheMachine() async throws {
+    try await Program.inFolder { program in
+      let json = try program("bench", "--seconds", "0", "--megabytes", "1", "--threads", "2", "--format", "json").json()
+      let rows = try #require(json["comparisons"] as? [[String: Any]])
+      #expect(rows.compactMap { $0["peer_name"] as? String } == ["peak of one thread", "one thread"])
+      for row in rows {
+        for key in ["ours", "peer", "ratio"] { #expect(try #require(row[key] as? Double) > 0) }
+      }
+      let machine = try #require(json["machine"] as? [String: Any])
+      #expect(machine["threads"] as? Int == 2)
+    }
+  }
+}

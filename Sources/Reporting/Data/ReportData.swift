@@ -14,6 +14,7 @@ package struct ReportData: Sendable {
     var negatives: [NegativeProjections] = []
     var features: [FeatureRow] = []
     var vectors: [VectorRow] = []
+    var axes: [CoefficientAxisRow] = []
   }
 
   /// How the model was steered and scored.
@@ -66,6 +67,7 @@ package struct ReportData: Sendable {
     collect(try await source.negatives(), into: \.negatives)
     collect(try await source.features(), into: \.features)
     collect(try await source.vectors(), into: \.vectors)
+    collect(try await source.axes(), into: \.axes)
     let places = Dictionary(behaviours.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
     self.cases = cases.values.sorted { a, b in
       let (p, q) = (places[a.key.behaviour] ?? .max, places[b.key.behaviour] ?? .max)

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Storage
 internal import SweepRecords
+internal import TensorFiles
 
 /// The queries behind a report. A sweep's id is made of hexadecimal digits and can't carry SQL; it is quoted all the same.
 struct ReportSource {
@@ -154,6 +155,33 @@ struct ReportSource {
         name: row.text("name") ?? "", norm: row.number("norm"), pairs: row.integer("pairs"),
         cosineWithOriginal: row.number("cosine_with_original"))
     }
+  }
+
+  /// The coefficient axis of every vector that went through an encoder.
+  func axes() async throws -> [Keyed<CoefficientAxisRow>] {
+    let places: [Keyed<(sae: String, digest: Digest)>] = try await keyed(
+      """
+      SELECT DISTINCT r.behaviour, r.layer, r.sae, ta.artifact
+      FROM decomposition r JOIN task_artifact ta ON ta.task = r.task AND ta.name = 'reconstructions'
+      JOIN sweep_task st ON st.task = r.task JOIN sweep s ON s.number = st.sweep
+      WHERE s.id = \(sweepID) AND r.method = 'encode' ORDER BY r.behaviour, r.layer, r.sae, ta.artifact
+      """
+    ) { row in
+      guard let sae = row.text("sae"), let digest = row.text("artifact").flatMap({ Digest(hex: $0) }) else {
+        return nil
+      }
+      return (sae, digest)
+    }
+    var axes: [Keyed<CoefficientAxisRow>] = []
+    for (key, place) in places {
+      // A page without this chart is better than no page.
+      guard let bytes = try await store.artifact(place.digest),
+        let file = try? SafetensorsFile(bytes: bytes, name: "artifact \(place.digest.short)"),
+        let axis = try? CoefficientAxisRow(file, behaviour: key.behaviour, sae: place.sae)
+      else { continue }
+      axes.append((key, axis))
+    }
+    return axes
   }
 
   private static func strings(_ json: String?) -> [String] {

@@ -54,6 +54,7 @@ package struct SweepExport: Sendable {
       files.append(try await writeTable("\(table.rawValue).csv", sql, to: folder))
     }
     files += try await writeTensors(id: id, to: folder)
+    files += try await writeAxes(to: folder)
     return files
   }
 
@@ -98,6 +99,19 @@ package struct SweepExport: Sendable {
       try ExportFolder.make(folder + "/" + name)
       try AtomicFile.write(bytes, to: folder + "/" + path)
       files.append(ExportedFile(path: path, bytes: bytes.count, rows: nil))
+    }
+    return files
+  }
+
+  /// `coefficient_axis/BEHAVIOUR-LAYER-SAE.csv`: every step of L0 and overlap over the axis of coefficients.
+  private func writeAxes(to folder: String) async throws -> [ExportedFile] {
+    var files: [ExportedFile] = []
+    for (key, axis) in try await ReportSource(store: store, sweep: sweep).axes() {
+      let path = "coefficient_axis/\(Self.fileName("\(key.behaviour)-layer-\(key.layer)-\(axis.sae)")).csv"
+      let bytes = Array(axis.csv.utf8)
+      try ExportFolder.make(folder + "/coefficient_axis")
+      try AtomicFile.write(bytes, to: folder + "/" + path)
+      files.append(ExportedFile(path: path, bytes: bytes.count, rows: axis.starts.count))
     }
     return files
   }

@@ -62,6 +62,7 @@ struct CaseSection {
     if steering.faithfulness.isEmpty { missing.append(steering.whyNoFaithfulness) }
     add(code.norms, orSay: "activation norms")
     add(code.overlap, orSay: "overlap with the zero vector (no encoder was applied)")
+    if let axis = code.axis { figures.append(axis) }
     add(code.signs, orSay: "signed projections")
     if let effects = steering.sideEffects { figures.append(effects) }
     let note: Markup =

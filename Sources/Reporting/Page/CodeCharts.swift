@@ -103,6 +103,38 @@ struct CodeCharts {
       plot.render())
   }
 
+  // MARK: The coefficient axis
+
+  /// L0 and overlap as the coefficient runs over what the model is steered with, twice as far each way.
+  var axis: Markup? {
+    guard let row = results.axes.first(where: { $0.sae == section.sae }) else { return nil }
+    let reach = Float(2 * (results.curves.map { abs($0.coefficient) }.max() ?? 2))
+    guard reach > 0, reach.isFinite else { return nil }
+    // Closer than a line is wide: steps stay steps.
+    let places = (0...600).map { -reach + 2 * reach * Float($0) / 600 }
+    func plot(_ title: String, _ yLabel: String, _ value: (Int) -> Double) -> Markup {
+      let points = places.map { LinePlot.Point(x: Double($0), y: value(row.step(at: $0))) }.filter { !$0.y.isNaN }
+      return LinePlot(
+        title: title, xLabel: "coefficient", yLabel: yLabel,
+        series: [
+          .init(label: "encode", style: MethodAppearance.style(ofMethod: "encode"), points: points, isMain: true)
+        ]
+      ).render()
+    }
+    let l0 = plot("Active features of the code of c times the vector", "active features") { Double(row.l0[$0]) }
+    let overlap = plot("Their overlap with the zero vector's", "share active for zero too") {
+      Double(row.zeroOverlap[$0])
+    }
+    let steps = row.starts.count { abs($0) <= reach }
+    return HTMLReport.figure(
+      "How far does the coefficient matter to the encoder?",
+      """
+      Computed exactly, not sampled: every feature switches at one coefficient, known in closed form; \(Figure.count(steps)) steps \
+      lie in this range. At 0 all of the code is bias.
+      """,
+      "\(l0)\(overlap)")
+  }
+
   // MARK: Signs
 
   /// Features of the decomposition that can carry signs.

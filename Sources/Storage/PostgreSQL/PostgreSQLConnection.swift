@@ -12,6 +12,10 @@ package final class PostgreSQLConnection {
   /// Columns of tables, looked up once.
   private var columnsOfTables: [String: [PostgreSQLColumn]] = [:]
 
+  /// How long one call may wait for the server; nil for no limit. What a transaction allows itself ends with it.
+  private var patience: Duration?
+  private let usualPatience: Duration
+
   /// How many statements are kept: far more than the program has.
   private static let mostPrepared = 300
 
@@ -19,6 +23,9 @@ package final class PostgreSQLConnection {
   /// `StoreError`.
   package init(_ address: PostgreSQLAddress, _ settings: PostgreSQLSettings) throws {
     self.address = address
+    // The server itself ends statements before.
+    usualPatience = .seconds(settings.statementTimeout + settings.silenceTimeout)
+    patience = usualPatience
     handle = try PostgreSQLHandshake(address: address, settings: settings).connect()
     PQsetNoticeReceiver(handle, { _, _ in }, nil)
     try setUp(settings)
@@ -59,6 +66,16 @@ package final class PostgreSQLConnection {
     return poll(&request, 1, 0) != 0
   }
 
+  // MARK: Waiting
+
+  /// Lets the calls of the present transaction wait so long for the server, or without a limit.
+  func allow(_ limit: Duration?) { patience = limit }
+
+  /// Does what waits for the server, at most as long as is allowed: then the connection counts as lost.
+  private func waiting<T>(_ body: () -> T) -> T {
+    SilenceWatch.shared.wait(on: PQsocket(handle), atMost: patience, body)
+  }
+
   // MARK: Statements
 
   /// Runs a statement; the number of rows that it changed.
@@ -89,7 +106,7 @@ package final class PostgreSQLConnection {
 
   /// Runs a text of several statements, all in one transaction unless the text says otherwise.
   package func execute(_ sql: String) throws {
-    _ = try checked(PQexec(handle, sql))
+    _ = try checked(waiting { PQexec(handle, sql) })
     // They may have changed tables.
     columnsOfTables = [:]
   }
@@ -97,19 +114,21 @@ package final class PostgreSQLConnection {
   private func perform(_ sql: String, _ values: [PostgreSQLValue]) throws -> PostgreSQLResult {
     let parameters = try PostgreSQLParameters(values)
     let name = try prepare(sql, parameters)
-    return try checked(parameters.withPointers { PQexecPrepared(handle, name, $0, $1, $2, $3, 1) })
+    return try checked(
+      parameters.withPointers { a, b, c, d in waiting { PQexecPrepared(handle, name, a, b, c, d, 1) } })
   }
 
   /// The name under which the server knows a statement.
   private func prepare(_ sql: String, _ parameters: PostgreSQLParameters) throws -> String {
     if let known = prepared[sql] { return known }
     if prepared.count >= Self.mostPrepared {
-      _ = try checked(PQexec(handle, "DEALLOCATE ALL"))
+      _ = try checked(waiting { PQexec(handle, "DEALLOCATE ALL") })
       prepared = [:]
     }
     statements += 1
     let name = "s\(statements)"
-    _ = try checked(PQprepare(handle, name, sql, Int32(parameters.types.count), parameters.types))
+    _ = try checked(
+      waiting { PQprepare(handle, name, sql, Int32(parameters.types.count), parameters.types) })
     prepared[sql] = name
     return name
   }
@@ -158,16 +177,17 @@ package final class PostgreSQLConnection {
   }
 
   private func transaction<T>(_ begin: String, _ body: (PostgreSQLConnection) throws -> T) throws -> T {
+    defer { patience = usualPatience }
     do {
-      _ = try checked(PQexec(handle, begin))
+      _ = try checked(waiting { PQexec(handle, begin) })
       let value = try body(self)
       // A transaction that has failed answers a COMMIT with ROLLBACK.
-      guard try checked(PQexec(handle, "COMMIT")).tag == "COMMIT" else {
+      guard try checked(waiting { PQexec(handle, "COMMIT") }).tag == "COMMIT" else {
         throw PostgreSQLFailure(state: "25P02", message: "the transaction was rolled back")
       }
       return value
     } catch {
-      if isAlive, !isIdle { PQclear(PQexec(handle, "ROLLBACK")) }
+      if isAlive, !isIdle { PQclear(waiting { PQexec(handle, "ROLLBACK") }) }
       throw error
     }
   }
@@ -179,20 +199,23 @@ package final class PostgreSQLConnection {
     into table: String, _ columns: [String], _ body: (inout PostgreSQLCopy) throws -> Void
   ) throws {
     let names = columns.map(Self.quoted).joined(separator: ", ")
-    _ = try checked(PQexec(handle, "COPY \(Self.quoted(table)) (\(names)) FROM STDIN (FORMAT binary)"))
+    let start = "COPY \(Self.quoted(table)) (\(names)) FROM STDIN (FORMAT binary)"
+    _ = try checked(waiting { PQexec(handle, start) })
     var thrown: (any Error)?
     do {
-      var copy = PostgreSQLCopy { [handle] bytes in
-        bytes.withUnsafeBytes {
-          PQputCopyData(handle, $0.baseAddress?.assumingMemoryBound(to: CChar.self), Int32($0.count)) == 1
+      var copy = PostgreSQLCopy { [handle, patience] bytes in
+        SilenceWatch.shared.wait(on: PQsocket(handle), atMost: patience) {
+          bytes.withUnsafeBytes {
+            PQputCopyData(handle, $0.baseAddress?.assumingMemoryBound(to: CChar.self), Int32($0.count)) == 1
+          }
         }
       }
       try body(&copy)
       copy.end()
     } catch { thrown = error }
-    _ = PQputCopyEnd(handle, thrown == nil ? nil : "given up")
-    var first = PQgetResult(handle)
-    while let next = first == nil ? nil : PQgetResult(handle) { PQclear(next) }
+    _ = waiting { PQputCopyEnd(handle, thrown == nil ? nil : "given up") }
+    var first = waiting { PQgetResult(handle) }
+    while let next = first == nil ? nil : waiting({ PQgetResult(handle) }) { PQclear(next) }
     defer { first = nil }
     if let thrown {
       PQclear(first)
@@ -221,13 +244,13 @@ package final class PostgreSQLConnection {
 
   /// Runs a statement that is not kept, and hands its rows over one by one, in text form; the names of the columns.
   func stream(_ sql: String, row body: (borrowing PostgreSQLRow) throws -> Void) throws -> [String] {
-    guard PQsendQueryParams(handle, sql, 0, nil, nil, nil, nil, 0) == 1 else {
+    guard waiting({ PQsendQueryParams(handle, sql, 0, nil, nil, nil, nil, 0) }) == 1 else {
       throw failure(state: "", message: String(cString: PQerrorMessage(handle)))
     }
     PQsetSingleRowMode(handle)
     var columns: [String] = []
     var thrown: (any Error)?
-    while let pointer = PQgetResult(handle) {
+    while let pointer = waiting({ PQgetResult(handle) }) {
       do {
         let result = try checked(pointer)
         columns = result.columns
@@ -239,7 +262,9 @@ package final class PostgreSQLConnection {
   }
 
   /// Runs a statement that is not kept and may be of a person's making: one statement, no parameters.
-  func once(_ sql: String) throws { _ = try checked(PQexecParams(handle, sql, 0, nil, nil, nil, nil, 0)) }
+  func once(_ sql: String) throws {
+    _ = try checked(waiting { PQexecParams(handle, sql, 0, nil, nil, nil, nil, 0) })
+  }
 }
 
 /// A column of a table.

@@ -39,6 +39,7 @@ struct PostgreSQLReader: Sendable {
       return "SET LOCAL statement_timeout = \(max(1, min(milliseconds, 2_000_000_000)))"
     }
     return try db.readOnly(as: try role(on: db), settings: timeout) { db in
+      db.allow(.seconds(min(max(limits.seconds, 0), 1e9) + 20))
       try db.once("DECLARE answer NO SCROLL CURSOR FOR \(sql)")
       // As a rule the beginning takes no time to speak of.
       if ContinuousClock.now + .seconds(limits.seconds * 0.9) > end { try db.once(timeout) }

@@ -66,6 +66,7 @@ extension PostgreSQLStore {
     try await writing { db, now in
       // A large sweep takes its time.
       try db.run("SELECT set_config('statement_timeout', '0', true)")
+      db.allow(nil)
       try PlanningLock.takeAlone(db)
       guard
         let found = try db.first("SELECT number FROM sweep WHERE id = $1", .text(sweep.text), read: { $0.integer(0) })

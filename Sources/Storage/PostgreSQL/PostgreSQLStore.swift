@@ -22,7 +22,7 @@ package final class PostgreSQLStore: ResultStore {
     let check: @Sendable (PostgreSQLConnection) throws -> Void = { try PostgreSQLMigrator($0).check() }
     pool = PostgreSQLPool((0..<settings.connections).map { _ in PostgreSQLSession(address, settings, check: check) })
     var hasty = settings
-    hasty.statementTimeout = max(1, settings.statementTimeout / 20)
+    hasty.statementTimeout = min(settings.statementTimeout, 15)
     hasty.lockTimeout = max(1, settings.lockTimeout / 4)
     pulse = PostgreSQLSession(address, hasty, check: check)
     reader = PostgreSQLReader(PostgreSQLSession(address, settings, check: check))

@@ -1,4 +1,4 @@
--- A sweep of TASKS tasks (a multiple of a million) for ops/bench/views --tasks: 70 % done, 25 % ready, 5 % blocked but for
+-- A sweep of TASKS tasks (a multiple of a million) for ops/bench-views --tasks: 70 % done, 25 % ready, 5 % blocked but for
 -- some that are queued, running or parked; one attempt for each that is done.
 CREATE TEMPORARY TABLE m (i bigint PRIMARY KEY);
 WITH RECURSIVE r (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i < 999) INSERT INTO m SELECT i FROM r;

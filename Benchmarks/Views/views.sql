@@ -1,4 +1,4 @@
--- Rows for ops/bench/views, the same in both databases: the script puts in the number of sweeps (SWEEPS), how a dialect
+-- Rows for ops/bench-views, the same in both databases: the script puts in the number of sweeps (SWEEPS), how a dialect
 -- inserts ids (IDS), and makes SQL of R(x), a number from 0 to 1 that x decides, and AT(x), a time.
 --
 -- A sweep: 3 layers x 4 behaviours = 12 cases; per case 10 controls and 4 SAEs x 8 methods x 5 sparsities x 2 norms = 330
