@@ -21,7 +21,7 @@ import Testing
       let again = try await cluster.call("submit", "sweep.yaml")
       #expect(again.status == 0 && again.result == first.result && again.words.contains("there already"))
       #expect(try await cluster.number("SELECT count(*) FROM sweep") == 1)
-      #expect(try await cluster.number("SELECT count(*) FROM task_attempt") == tasks)
+      #expect(try await cluster.number("SELECT count(*) FROM task_attempt WHERE outcome = 'done'") == tasks)
 
       // With a layer more, what the sweeps have in common is not run again.
       try cluster.writeSweep("grown", layers: "[0, 1]", to: "sweep.yaml")
@@ -31,13 +31,14 @@ import Testing
       #expect(try await cluster.ended(id) == "done")
       let all = try await cluster.number("SELECT count(*) FROM task")
       #expect(all > tasks)
-      #expect(try await cluster.number("SELECT count(*) FROM task_attempt") == all)
+      #expect(try await cluster.number("SELECT count(*) FROM task_attempt WHERE outcome = 'done'") == all)
       #expect(
         try await cluster.number(
           "SELECT count(*) FROM sweep_task a JOIN sweep_task b ON a.task = b.task AND a.sweep < b.sweep") == tasks)
+      // Nothing else but what a batch that took long gave back, without having run it.
       #expect(
         try await cluster.number(
-          "SELECT count(*) FROM task_attempt WHERE outcome <> 'done' OR outcome IS NULL") == 0)
+          "SELECT count(*) FROM task_attempt WHERE outcome NOT IN ('done', 'released') OR outcome IS NULL") == 0)
 
       for process in [worker, coordinator] {
         process.signal(SIGTERM)
