@@ -33,19 +33,15 @@ import Testing
           cluster, arguments, as: "steerscope_worker", environment: ["STEERSCOPE_DATABASE": uri])
         #expect(line.contains("password") && !line.contains(wrong), "\(line)")
       }
-      // The broker's: a worker can't work, says so, and goes on trying.
+      // The broker's.
       let broker = try await TestServers.rabbitMQ()
-      let worker = try cluster.start(
-        ["worker"], as: "steerscope_worker", name: "worker",
-        environment: ["STEERSCOPE_BROKER": cluster.broker.replacingOccurrences(of: broker.password, with: wrong)])
-      for _ in 0..<300 where try !cluster.text("worker.err").lowercased().contains("refuse") {
-        try await Task.sleep(for: .milliseconds(100))
+      let environment = [
+        "STEERSCOPE_BROKER": cluster.broker.replacingOccurrences(of: broker.password, with: wrong)
+      ]
+      for (command, role) in [("worker", "steerscope_worker"), ("coordinator", "steerscope_coordinator")] {
+        let line = try await refused(cluster, [command], as: role, environment: environment)
+        #expect(line.contains("403") && !line.contains(wrong), "\(line)")
       }
-      #expect(worker.status == nil)
-      worker.signal(SIGTERM)
-      _ = await worker.end()
-      let words = try cluster.text("worker.err")
-      #expect(words.contains("403") && !words.contains(wrong), "\(words)")
     }
   }
 
