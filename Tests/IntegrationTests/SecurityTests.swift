@@ -33,14 +33,15 @@ import Testing
           cluster, arguments, as: "steerscope_worker", environment: ["STEERSCOPE_DATABASE": uri])
         #expect(line.contains("password") && !line.contains(wrong), "\(line)")
       }
-      // The broker's: no waiting mends it.
+      // The broker's.
       let broker = try await TestServers.rabbitMQ()
-      let worker = try cluster.start(
-        ["worker"], as: "steerscope_worker", name: "worker",
-        environment: ["STEERSCOPE_BROKER": cluster.broker.replacingOccurrences(of: broker.password, with: wrong)])
-      #expect(await worker.end() == 2)
-      let words = try cluster.text("worker.err")
-      #expect(words.contains("403") && !words.contains(wrong), "\(words)")
+      let environment = [
+        "STEERSCOPE_BROKER": cluster.broker.replacingOccurrences(of: broker.password, with: wrong)
+      ]
+      for (command, role) in [("worker", "steerscope_worker"), ("coordinator", "steerscope_coordinator")] {
+        let line = try await refused(cluster, [command], as: role, environment: environment)
+        #expect(line.contains("403") && !line.contains(wrong), "\(line)")
+      }
     }
   }
 
