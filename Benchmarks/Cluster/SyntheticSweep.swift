@@ -57,7 +57,8 @@ struct SyntheticExecutor: TaskExecutor {
   static func steps(taking seconds: Double) -> Int {
     let clock = ContinuousClock()
     let trial = 20_000_000
-    let time = clock.measure { keep(compute(trial)) } / .seconds(1)
+    // The fastest of a few: what else the machine does only makes it slower.
+    let time = (0..<5).map { _ in clock.measure { keep(compute(trial)) } / .seconds(1) }.min() ?? 1
     return max(1, Int(seconds / time * Double(trial)))
   }
 }
