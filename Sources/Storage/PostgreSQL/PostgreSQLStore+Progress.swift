@@ -126,14 +126,9 @@ extension PostgreSQLStore {
     let registration = WorkerRegistration(
       id: WorkerID(row.text(0)), host: row.text(1), process: row.integer(2), version: row.text(3),
       numericsVersion: row.integer(4), cpu: row.text(5), threads: row.integer(6))
-    let condition: WorkerCondition =
-      switch row.text(7) {
-      case "unready": .unready(reason: row.text(8))
-      case "draining", "stopped": .draining
-      default: .ready
-      }
     return WorkerStatus(
-      registration: registration, condition: condition, startedAt: row.real(9), seenAt: row.real(10),
+      registration: registration, condition: WorkerCondition(stored: row.text(7), reason: row.text(8)),
+      startedAt: row.real(9), seenAt: row.real(10),
       stoppedAt: row.optionalReal(11), running: [], finished: row.integer(12))
   }
 

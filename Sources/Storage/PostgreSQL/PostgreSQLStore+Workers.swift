@@ -38,12 +38,7 @@ extension PostgreSQLStore {
   private func renew(
     _ worker: WorkerID, _ condition: WorkerCondition, for seconds: Double
   ) async throws -> [HeldLease] {
-    let (word, reason): (String, String?) =
-      switch condition {
-      case .ready: ("ready", nil)
-      case .unready(let reason): ("unready", reason)
-      case .draining: ("draining", nil)
-      }
+    let (word, reason) = condition.stored
     let found = try await pulsing { db, now in
       try db.rows(
         """

@@ -17,12 +17,7 @@ extension SQLiteStore {
 
   package func heartbeat(_ worker: WorkerID, _ condition: WorkerCondition, for seconds: Double) throws -> HeartbeatReply
   {
-    let (word, reason): (String, String?) =
-      switch condition {
-      case .ready: ("ready", nil)
-      case .unready(let reason): ("unready", reason)
-      case .draining: ("draining", nil)
-      }
+    let (word, reason) = condition.stored
     return try writing { db, now in
       let isKnown = try db.run(
         "UPDATE worker SET seen_at = ?, condition = ?, reason = ? WHERE id = ? AND condition <> 'stopped'",

@@ -38,6 +38,24 @@ package enum WorkerCondition: Sendable, Equatable {
   case unready(reason: String)
   /// It finishes what it has.
   case draining
+
+  /// A condition as the databases spell it; one that has signed off is `stopped` there, and drains here.
+  init(stored word: String, reason: String) {
+    switch word {
+    case "unready": self = .unready(reason: reason)
+    case "draining", "stopped": self = .draining
+    default: self = .ready
+    }
+  }
+
+  /// How the databases spell it, and why when unready.
+  var stored: (word: String, reason: String?) {
+    switch self {
+    case .ready: ("ready", nil)
+    case .unready(let reason): ("unready", reason)
+    case .draining: ("draining", nil)
+    }
+  }
 }
 
 /// What a heartbeat brings back.
