@@ -49,6 +49,11 @@ struct InProcessBroker: Sendable {
     return lastConsumer
   }
 
+  mutating func resizeConsumer(_ number: UInt64, prefetch: Int) {
+    consumers[number]?.prefetch = max(1, prefetch)
+    serveLine()
+  }
+
   /// What is there now for a consumer, within its prefetch.
   mutating func take(_ number: UInt64, upTo limit: Int) -> Result<[Delivery], QueueError> {
     guard let consumer = consumers[number] else { return .failure(QueueError(.closed, "the consumer is closed")) }

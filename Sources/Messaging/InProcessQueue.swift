@@ -80,6 +80,8 @@ private final class InProcessConsumer: TaskConsumer {
     try await queue.next(consumer: number, upTo: limit, waiting: waiting).get()
   }
 
+  func resize(prefetch: Int) async { queue.change { $0.resizeConsumer(number, prefetch: prefetch) } }
+
   func acknowledge(_ tags: [DeliveryTag]) async { queue.change { $0.acknowledge(number, tags) } }
 
   func reject(_ tag: DeliveryTag, because letter: DeadLetter) async { queue.change { $0.reject(number, tag, letter) } }

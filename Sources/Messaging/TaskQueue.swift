@@ -25,6 +25,12 @@ package protocol TaskConsumer: Sendable {
   /// - Throws: `QueueError` when no more will come: the caller consumes anew.
   func next(upTo limit: Int, waiting: Bool) async throws(QueueError) -> [Delivery]
 
+  /// Changes how many deliveries the consumer holds at most, on the connection that it has. Those in the caller's hands
+  /// stay there, to be acknowledged as ever; what waits for the caller beyond a smaller number goes back.
+  ///
+  /// - Parameter prefetch: unacknowledged ones included; at least 1.
+  func resize(prefetch: Int) async
+
   /// Says that deliveries are dealt with. Tags of an earlier epoch are ignored: those messages have gone back.
   func acknowledge(_ tags: [DeliveryTag]) async
 

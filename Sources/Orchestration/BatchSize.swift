@@ -20,7 +20,7 @@ package struct BatchSize: Sendable {
 
   /// How many messages to hold: one where tasks take seconds, so that none waits here while others have time; where they
   /// are short the next batch too, so that it is there when this one is done. Few different numbers, as each change
-  /// means a new consumer.
+  /// takes the broker some round trips.
   package var prefetch: Int {
     switch size {
     case 1: 1

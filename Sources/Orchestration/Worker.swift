@@ -268,19 +268,22 @@ package actor Worker {
     return deliveries.count
   }
 
-  /// The consumer, made anew where there is none or where batches have another size now; nil after a failure, when it
-  /// has
-  /// waited a while.
+  /// The consumer, made anew where there is none; it holds what batches of their present size need. Nil after a failure,
+  /// when it has waited a while.
   private func connected() async throws -> (any TaskConsumer)? {
-    if let consumer, prefetch == batch.prefetch { return consumer }
-    await consumer?.close()
-    consumer = nil
+    if let consumer {
+      if prefetch != batch.prefetch {
+        prefetch = batch.prefetch
+        await consumer.resize(prefetch: prefetch)
+      }
+      return consumer
+    }
     guard phase == .serving else { return nil }
     do {
-      let made = try await queue.consume(as: id.text, prefetch: batch.prefetch)
+      prefetch = batch.prefetch
+      let made = try await queue.consume(as: id.text, prefetch: prefetch)
       consumer = made
       hasConsumed = true
-      prefetch = batch.prefetch
       connecting.succeeded()
       // Whoever drained us meanwhile had nothing to stop.
       if phase > .serving { await made.stop() }

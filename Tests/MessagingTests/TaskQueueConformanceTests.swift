@@ -16,6 +16,8 @@ struct QueueUnderTest: Sendable, CustomTestStringConvertible {
     let purge: @Sendable () async throws -> Void
     /// How many messages were rejected.
     let deadLetterCount: @Sendable () async throws -> Int
+    /// How many connections were made more than one for publishing and one for each consumer.
+    var connectionsLost: @Sendable () async -> Int = { 0 }
   }
 
   static let all = [
@@ -74,6 +76,80 @@ struct TaskQueueConformanceTests {
     #expect(try await consumer.next(upTo: 10, waiting: false).isEmpty)
     await consumer.acknowledge([got[0].tag])
     #expect(try await consumer.next(upTo: 10, waiting: true).map(\.id) == ["3:1"])
+  }
+
+  @Test(arguments: QueueUnderTest.all)
+  func holdsMoreOrFewerOnDemand(_ kind: QueueUnderTest) async throws {
+    let instance = try await kind.make()
+    _ = await instance.queue.publish((1...8).map { message($0) })
+    let consumer = try await instance.queue.consume(as: "a", prefetch: 1)
+    var held = try await consumer.next(upTo: 8, waiting: true)
+    #expect(held.map(\.id) == ["1:1"])
+    #expect(try await consumer.next(upTo: 8, waiting: false).isEmpty)
+    await consumer.resize(prefetch: 5)
+    while held.count < 5 { held += try await consumer.next(upTo: 8, waiting: true) }
+    #expect(Set(held.map(\.id)) == Set((1...5).map { "\($0):1" }))
+    #expect(try await consumer.next(upTo: 8, waiting: false).isEmpty)
+
+    // What is in hand is more than fits now: nothing comes until there is room. All of it can be acknowledged.
+    await consumer.resize(prefetch: 2)
+    await consumer.acknowledge(held.prefix(3).map(\.tag))
+    #expect(try await consumer.next(upTo: 8, waiting: false).isEmpty)
+    await consumer.acknowledge([held[3].tag])
+    held = [held[4]] + (try await consumer.next(upTo: 8, waiting: true))
+    #expect(held.count == 2 && held[0].tag.epoch == held[1].tag.epoch)
+    await consumer.acknowledge(held.map(\.tag))
+    // Nothing was lost, nothing comes twice.
+    var rest = Set(["6:1", "7:1", "8:1"])
+    #expect(rest.remove(held[1].id) != nil)
+    while !rest.isEmpty {
+      let got = try await consumer.next(upTo: 8, waiting: true)
+      #expect(got.count <= 2)
+      for delivery in got { #expect(rest.remove(delivery.id) != nil) }
+      await consumer.acknowledge(got.map(\.tag))
+    }
+    await consumer.close()
+    await consumer.resize(prefetch: 9)
+    let second = try await instance.queue.consume(as: "b", prefetch: 10)
+    #expect(try await second.next(upTo: 10, waiting: false).isEmpty)
+    #expect(await instance.connectionsLost() == 0)
+  }
+
+  /// Who waits while the prefetch grows gets what it allows.
+  @Test(arguments: QueueUnderTest.all)
+  func resizingServesWhoWaits(_ kind: QueueUnderTest) async throws {
+    let queue = try await kind.make().queue
+    _ = await queue.publish([message(1), message(2)])
+    let consumer = try await queue.consume(as: "a", prefetch: 1)
+    let first = try await consumer.next(upTo: 2, waiting: true)
+    async let second = consumer.next(upTo: 2, waiting: true)
+    await Task.yield()
+    await consumer.resize(prefetch: 2)
+    #expect(try await (first + second).map(\.id).sorted() == ["1:1", "2:1"])
+  }
+
+  /// The prefetch goes up and down while messages come: each is dealt with once, and no connection is made for it.
+  @Test(arguments: QueueUnderTest.all)
+  func resizingAtAnyTimeLosesAndRepeatsNothing(_ kind: QueueUnderTest) async throws {
+    let instance = try await kind.make()
+    let consumer = try await instance.queue.consume(as: "a", prefetch: 1)
+    let published = Task {
+      for number in 1...90 {
+        _ = await instance.queue.publish([message(number, SweepPriority.allCases[number % 3])])
+      }
+    }
+    var ids: [String] = []
+    var round = 0
+    while ids.count < 90 {
+      await consumer.resize(prefetch: [1, 8, 3, 32, 2][round % 5])
+      round += 1
+      let got = try await consumer.next(upTo: 4, waiting: true)
+      await consumer.acknowledge(got.map(\.tag))
+      ids += got.map(\.id)
+    }
+    await published.value
+    #expect(ids.sorted() == (1...90).map { "\($0):1" }.sorted())
+    #expect(await instance.connectionsLost() == 0)
   }
 
   @Test(arguments: QueueUnderTest.all)

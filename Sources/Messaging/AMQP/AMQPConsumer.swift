@@ -26,10 +26,12 @@ final class AMQPConsumer: TaskConsumer {
     }.get()
   }
 
+  func resize(prefetch: Int) async { link.ask { role, now in role.resize(prefetch: prefetch, now: now) } }
+
   func acknowledge(_ tags: [DeliveryTag]) async { link.ask { role, now in role.acknowledge(tags, now: now) } }
 
   func reject(_ tag: DeliveryTag, because letter: DeadLetter) async {
-    link.ask { role, now in role.reject(tag, letter, now: now) }
+    link.ask { role, now in role.reject(tag, now: now) }
   }
 
   func stop() async { link.ask { role, _ in role.stop() } }

@@ -22,6 +22,7 @@ package enum AMQPEvent: Sendable, Equatable {
 
   case delivered(count: Int)
   case acknowledged(count: Int)
+  /// A message went to the dead letters before any caller saw it. Of those that it rejects a caller knows itself.
   case deadLettered(DeadLetter.Reason)
   /// The broker ended the consumption of a queue: it was deleted, or moves.
   case cancelled(queue: String)

@@ -17,16 +17,20 @@ struct ConsumingRole: LinkRole {
   private enum State: Equatable {
     case closed(openAt: Duration)
     case opening, settingPrefetch, open
+    /// Open, with consumption cancelled, until the broker has another prefetch for it.
+    case changingPrefetch
   }
 
   private let topology: AMQPTopology
-  private let name: String
+  private var tags: ConsumerTags
   private var state = State.closed(openAt: .zero)
   private var isConnected = false
   private var reopening = ReconnectPolicy()
   private var openedAt: Duration = .zero
   private var subscriptions: SubscriptionList
   private var ledger: DeliveryLedger
+  /// What the broker was told of on this channel. It counts for consumptions that begin later.
+  private var announcedPrefetch = 0
   private var assembler = ContentAssembler(limit: TaskMessage.sizeLimit)
   private var service = ServiceChannel()
   private var replies: [ClientOutput] = []
@@ -45,11 +49,13 @@ struct ConsumingRole: LinkRole {
 
   init(topology: AMQPTopology, name: String, prefetch: Int) {
     self.topology = topology
-    // A tag is a short string: 255 bytes with the name of the queue's priority.
-    self.name = String(decoding: name.utf8.prefix(200), as: UTF8.self)
-    ledger = DeliveryLedger(prefetch: min(prefetch, 2000))
+    tags = ConsumerTags(name: name)
+    ledger = DeliveryLedger(prefetch: min(prefetch, Self.largestPrefetch))
     subscriptions = SubscriptionList()
   }
+
+  /// More a quorum queue does not grant.
+  private static let largestPrefetch = 2000
 
   // MARK: What the caller asks for
 
@@ -88,16 +94,20 @@ struct ConsumingRole: LinkRole {
     effects.append(.handed(.success([]), waiter.continuation))
   }
 
+  /// Consumes with another prefetch on the same channel: cancels what is consumed, and consumes anew.
+  mutating func resize(prefetch: Int, now: Duration) {
+    ledger.resize(to: min(prefetch, Self.largestPrefetch))
+    serveWaiter(now: now)
+  }
+
   mutating func acknowledge(_ tags: [DeliveryTag], now: Duration) {
     let count = tags.count { ledger.acknowledge($0) }
     if count > 0 { effects.append(.event(.acknowledged(count: count))) }
     serveWaiter(now: now)
   }
 
-  mutating func reject(_ tag: DeliveryTag, _ letter: DeadLetter, now: Duration) {
-    guard ledger.reject(tag) else { return }
-    effects.append(.event(.deadLettered(letter.reason)))
-    serveWaiter(now: now)
+  mutating func reject(_ tag: DeliveryTag, now: Duration) {
+    if ledger.reject(tag) { serveWaiter(now: now) }
   }
 
   /// Notes whether the caller could take more. Room ends a rest.
@@ -181,6 +191,7 @@ struct ConsumingRole: LinkRole {
     (busySince, isResting) = (nil, false)
     assembler = ContentAssembler(limit: TaskMessage.sizeLimit)
     subscriptions.lose()
+    tags.forgetEarlier()
     replies = []
   }
 
@@ -195,16 +206,30 @@ struct ConsumingRole: LinkRole {
       guard openAt <= now, !isStopped else { return nil }
       state = .opening
       return .method(channel: Self.channel, .channelOpen)
-    case .open:
+    case .open, .changingPrefetch:
+      // Before what goes back, or it would come right back here.
+      if let cancellation = cancellation() { return cancellation }
       if let settlement = ledger.output() { return .method(channel: Self.channel, settlement) }
-      return subscription(now: now)
+      return state == .open ? subscription(now: now) : nil
     }
+  }
+
+  private var isResized: Bool { announcedPrefetch != ledger.prefetch }
+
+  /// Ends a consumption that brings too much, or too little.
+  private mutating func cancellation() -> ClientOutput? {
+    guard isStopped || isResting || isResized else { return nil }
+    return subscriptions.nextToCancel().map { .method(channel: Self.channel, .cancel(tag: tags.tag(of: $0))) }
   }
 
   /// Goes on with the subscriptions: the more urgent queue first, one question at a time.
   private mutating func subscription(now: Duration) -> ClientOutput? {
-    if isStopped || isResting {
-      return subscriptions.nextToCancel().map { .method(channel: Self.channel, .cancel(tag: tag(of: $0))) }
+    guard !isStopped, !isResting else { return nil }
+    if isResized {
+      guard !subscriptions.isAsking else { return nil }
+      tags.renew()
+      state = .changingPrefetch
+      return announcePrefetch()
     }
     // The less urgent queues are asked for what the more urgent ones did not have.
     guard let step = subscriptions.next(now: now, wantsMore: wantsMore) else { return nil }
@@ -214,7 +239,7 @@ struct ConsumingRole: LinkRole {
       return service.output(now: now)
     case .consume(let priority):
       subscriptions.took(step)
-      return .method(channel: Self.channel, .consume(queue: topology.queue(priority), tag: tag(of: priority)))
+      return .method(channel: Self.channel, .consume(queue: topology.queue(priority), tag: tags.tag(of: priority)))
     case .settle(let priority):
       subscriptions.took(step)
       // By the time that this is answered, what waited in the queue has come: the next queue is less urgent.
@@ -224,17 +249,21 @@ struct ConsumingRole: LinkRole {
 
   private var wantsMore: Bool { ledger.bufferedCount < ledger.room }
 
-  private func tag(of priority: SweepPriority) -> String { "\(name).\(priority.rawValue)" }
+  private mutating func announcePrefetch() -> ClientOutput {
+    announcedPrefetch = ledger.prefetch
+    return .method(channel: Self.channel, .qos(prefetch: UInt16(clamping: announcedPrefetch)))
+  }
 
-  private func priority(ofTag tag: String) -> SweepPriority? {
-    SweepPriority.allCases.first { self.tag(of: $0) == tag }
+  /// The priority of a consumer of ours; nil for one of an earlier prefetch, which is cancelled.
+  private func currentPriority(ofTag tag: String) -> SweepPriority? {
+    tags.consumer(tag).flatMap { $0.isCurrent ? $0.priority : nil }
   }
 
   var awaited: [String] {
     let own: String? =
       switch state {
       case .opening: "channel.open"
-      case .settingPrefetch: "basic.qos"
+      case .settingPrefetch, .changingPrefetch: "basic.qos"
       case .closed: nil
       case .open: subscriptions.isAsking ? "basic.consume" : nil
       }
@@ -246,11 +275,13 @@ struct ConsumingRole: LinkRole {
     switch state {
     case .closed(let openAt): return openAt
     case .opening, .settingPrefetch: return nil
-    case .open: return [isResting ? nil : busySince.map { $0 + Self.patience }, retryAt].compactMap { $0 }.min()
+    case .open, .changingPrefetch: return [restAt, retryAt].compactMap { $0 }.min()
     }
   }
 
-  private var retryAt: Duration? { isResting || !wantsMore ? nil : subscriptions.retryAt }
+  private var restAt: Duration? { isResting ? nil : busySince.map { $0 + Self.patience } }
+
+  private var retryAt: Duration? { isResting || !wantsMore || state != .open ? nil : subscriptions.retryAt }
 
   mutating func tick(now: Duration) {
     guard isConnected, !isStopped else { return }
@@ -281,26 +312,28 @@ struct ConsumingRole: LinkRole {
     switch (method, state) {
     case (.channelOpenOK, .opening):
       state = .settingPrefetch
-      replies.append(
-        .method(channel: Self.channel, .qos(prefetch: UInt16(clamping: ledger.prefetch))))
+      replies.append(announcePrefetch())
     case (.qosOK, .settingPrefetch):
       state = .open
       openedAt = now
-    case (.consumeOK(let tag), .open): try subscriptions.consumed(priority(ofTag: tag))
+    case (.qosOK, .changingPrefetch):
+      state = .open
+      if !isResting { subscriptions.resume() }
+    case (.consumeOK(let tag), .open): try subscriptions.consumed(currentPriority(ofTag: tag))
     case (.queueDeclareOK, .open):
       try subscriptions.settled()
       finishStartIfSubscribed(now: now)
-    case (.cancelOK, .open): break
-    case (.cancel(let tag), .open):
-      guard let priority = priority(ofTag: tag), subscriptions.cancelled(priority, now: now) else { return }
+    case (.cancelOK, .open), (.cancelOK, .changingPrefetch): break
+    case (.cancel(let tag), .open), (.cancel(let tag), .changingPrefetch):
+      guard let priority = currentPriority(ofTag: tag), subscriptions.cancelled(priority, now: now) else { return }
       effects.append(.event(.cancelled(queue: topology.queue(priority))))
-    case (.deliver(let consumer, _, _), .open):
-      guard priority(ofTag: consumer) != nil else {
+    case (.deliver(let consumer, _, _), .open), (.deliver(let consumer, _, _), .changingPrefetch):
+      guard tags.consumer(consumer) != nil else {
         throw .violation("a delivery to a consumer that is not ours")
       }
       try assembler.begin(method)
     case (.channelClose(let closure), .opening), (.channelClose(let closure), .settingPrefetch),
-      (.channelClose(let closure), .open):
+      (.channelClose(let closure), .open), (.channelClose(let closure), .changingPrefetch):
       channelClosed(closure, now: now)
     default: throw .violation("a method out of turn")
     }
@@ -308,14 +341,16 @@ struct ConsumingRole: LinkRole {
 
   private mutating func delivered(_ content: ContentAssembler.Content) throws(LinkFault) {
     guard case .deliver(let consumer, let number, let redelivered) = content.method,
-      let priority = priority(ofTag: consumer)
+      let (priority, isCurrent) = tags.consumer(consumer)
     else { throw .violation("a message that was not delivered") }
     let tag = try ledger.delivered(number)
     guard let body = content.body else {
       ledger.reject(tag, isInHand: false)
       return effects.append(.event(.deadLettered(.oversized)))
     }
-    guard !isStopped, !isResting else { return ledger.giveBack(number) }
+    // What came for a larger prefetch than there is now would wait here in vain.
+    let isWanted = wantsMore || isCurrent && !isResized
+    guard !isStopped, !isResting, isWanted else { return ledger.giveBack(number) }
     ledger.keep(
       Delivery(tag: tag, priority: priority, id: content.messageID, body: body, redelivered: redelivered))
   }

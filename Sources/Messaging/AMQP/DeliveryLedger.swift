@@ -13,7 +13,7 @@ struct DeliveryLedger: Sendable {
   }
 
   /// How many deliveries the caller holds at most.
-  let prefetch: Int
+  private(set) var prefetch: Int
   private(set) var epoch: UInt64
   private var buffered: [SweepPriority: FirstInFirstOut<Delivery>] = [:]
   private var inHand: Set<UInt64> = []
@@ -36,6 +36,24 @@ struct DeliveryLedger: Sendable {
 
   /// A new channel: everything held has gone back to the queue.
   mutating func begin(epoch: UInt64) { self = DeliveryLedger(prefetch: prefetch, epoch: epoch) }
+
+  /// The caller holds more or fewer from now on. What waits beyond fewer goes back, the least urgent first.
+  mutating func resize(to prefetch: Int) {
+    let isSmaller = prefetch < self.prefetch
+    self.prefetch = max(1, prefetch)
+    guard isSmaller else { return }
+    var excess: [UInt64] = []
+    var kept = 0
+    for priority in SweepPriority.allCases {
+      var queue = FirstInFirstOut<Delivery>()
+      while let delivery = buffered[priority]?.popFirst() {
+        if kept < room { queue.append(delivery) } else { excess.append(delivery.tag.number) }
+        kept += 1
+      }
+      buffered[priority] = queue
+    }
+    for tag in excess.sorted() { giveBack(tag) }
+  }
 
   /// The broker delivered something. Returns its tag.
   mutating func delivered(_ number: UInt64) throws(LinkFault) -> DeliveryTag {

@@ -57,8 +57,9 @@ extension QueueUnderTest {
       settings.port = proxy.port
       settings.host = "127.0.0.1"
     }
+    let log = EventLog()
     // The queue keeps the proxy.
-    let queue = AMQPQueue(settings) { _ in withExtendedLifetime(proxy) {} }
+    let queue = AMQPQueue(settings) { event in withExtendedLifetime(proxy) { log.observer(event) } }
     try await queue.declareTopology()
     return Instance(
       queue: queue, disconnect: { proxy.cut() },
@@ -78,6 +79,9 @@ extension QueueUnderTest {
         // Dead letters are on their way for a moment.
         _ = try await eventually(within: .seconds(5)) { try await queue.deadLetterCount() > 0 }
         return try await queue.deadLetterCount()
+      },
+      connectionsLost: {
+        log.all.count { if case .reconnecting = $0 { true } else { false } }
       })
   }
 }

@@ -106,6 +106,29 @@ import Testing
     #expect(ledger.bufferedCount == 0)
   }
 
+  @Test func aSmallerPrefetchGivesBackTheLeastUrgent() throws {
+    var ledger = try ledger(prefetch: 8, [.low, .normal, .high, .normal, .low])
+    let held = ledger.take(upTo: 1).map(\.tag)
+    #expect(held.map(\.number) == [3])
+    ledger.resize(to: 3)
+    #expect(outputs(&ledger) == [.giveBack(1), .giveBack(5)])
+    #expect(ledger.take(upTo: 9).map(\.tag.number) == [2, 4] && ledger.room == 0)
+    ledger.resize(to: 1)
+    #expect(!ledger.hasOutput && ledger.room == 0 && ledger.inHandCount == 3)
+    ledger.resize(to: 0)
+    #expect(ledger.prefetch == 1)
+    let isHeld = ledger.acknowledge(held[0])
+    #expect(isHeld)
+  }
+
+  @Test func aLargerPrefetchGivesNothingBack() throws {
+    var ledger = try ledger(prefetch: 1, [.low, .normal, .normal])
+    _ = ledger.take(upTo: 9)
+    ledger.resize(to: 4)
+    #expect(!ledger.hasOutput && ledger.room == 3)
+    #expect(ledger.take(upTo: 9).map(\.tag.number) == [3, 1])
+  }
+
   /// What a broker would have left, after random dealings: every tag is settled once, as the caller wished.
   @Test(arguments: 0..<30)
   func settlesEachTagOnce(seed: UInt64) throws {

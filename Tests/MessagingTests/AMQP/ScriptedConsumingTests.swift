@@ -1,9 +1,10 @@
 import Diagnostics
 import Foundation
-import Messaging
 import SweepRecords
 import Synchronization
 import Testing
+
+@testable import Messaging
 
 private func message(_ number: Int, _ priority: SweepPriority = .normal) -> OutgoingMessage {
   OutgoingMessage(id: "\(number):1", priority: priority, body: Array("body \(number)".utf8))
@@ -46,6 +47,155 @@ struct ScriptedConsumingTests {
     await consumer.close()
   }
 
+  /// A changed prefetch is a matter of the channel: cancel, qos, consume with a new tag. What was on its way for the old
+  /// consumers arrives, and can be acknowledged.
+  @Test func resizesOnTheOpenChannel() async throws {
+    let seen = Seen()
+    let connections = Mutex(0)
+    let broker = try ScriptedBroker { peer in
+      connections.withLock { $0 += 1 }
+      try peer.greet()
+      try peer.serve { frame in
+        seen.add(frame)
+        if frame.method == .consume, seen.count(.consume) == 3 {
+          try peer.answer(.consume, frame)
+          try peer.send(PeerConnection.delivery("w.normal", tag: 1, body: [1], id: "1:1"))
+          return true
+        }
+        if frame.method == .qos, seen.count(.qos) == 2 {
+          // Late ones, before and after the answer.
+          try peer.send(PeerConnection.delivery("w.normal", tag: 2, body: [2], id: "2:1"))
+          try peer.answer(.qos, frame)
+          try peer.send(PeerConnection.delivery("w.low", tag: 3, body: [3], id: "3:1"))
+          return true
+        }
+        if frame.method == .consume, seen.count(.consume) == 6 {
+          try peer.answer(.consume, frame)
+          try peer.send(PeerConnection.delivery("w.low.1", tag: 4, body: [4], id: "4:1"))
+          return true
+        }
+        return false
+      }
+    }
+    let log = EventLog()
+    let consumer = try await AMQPQueue(broker.settings, observer: log.observer).consume(as: "w", prefetch: 1)
+    var got = try await consumer.next(upTo: 1, waiting: true)
+    await consumer.resize(prefetch: 8)
+    while got.count < 4 { got += try await consumer.next(upTo: 8, waiting: true) }
+    #expect(got.map(\.id) == ["1:1", "2:1", "3:1", "4:1"])
+    #expect(got.map(\.priority) == [.normal, .normal, .low, .low])
+    #expect(Set(got.map(\.tag.epoch)).count == 1)
+    await consumer.acknowledge(got.map(\.tag))
+    #expect(await eventually { seen.count(.ack) == 1 })
+    var ack = try #require(seen.all(.ack).first).arguments
+    #expect([ack.number(8), ack.number(1)] == [4, 1])
+
+    func strings(_ method: PeerMethod) -> [String] {
+      seen.all(method).map { frame in
+        var arguments = frame.arguments
+        if method == .consume { _ = (arguments.number(2), arguments.short()) }
+        return arguments.short()
+      }
+    }
+    let tags = ["w.high", "w.normal", "w.low"]
+    #expect(strings(.consume) == tags + tags.map { $0 + ".1" })
+    #expect(strings(.cancel) == tags)
+    let prefetches = seen.all(.qos).map { frame in
+      var arguments = frame.arguments
+      _ = arguments.number(4)
+      return [arguments.number(2), arguments.number(1)]
+    }
+    #expect(prefetches == [[1, 0], [8, 0]])
+    // The order on the channel: an old consumer gets no new prefetch, and a new one begins after it is set.
+    let order = seen.all.compactMap(\.method).filter { [.cancel, .qos].contains($0) }
+    #expect(order == [.qos, .cancel, .cancel, .cancel, .qos])
+    // The same number again is no news.
+    await consumer.resize(prefetch: 8)
+    await consumer.close()
+    #expect(seen.count(.qos) == 2 && connections.withLock { $0 } == 1)
+    #expect(!log.contains { if case .reconnecting = $0 { true } else { false } })
+  }
+
+  /// With a smaller prefetch, what is more than that goes back for others, also what comes late.
+  @Test func givesBackWhatASmallerPrefetchHasNoRoomFor() async throws {
+    let seen = Seen()
+    let broker = try ScriptedBroker.behaving(seen) { peer, frame in
+      if frame.method == .consume, seen.count(.consume) == 3 {
+        try peer.answer(.consume, frame)
+        for tag in 1...4 {
+          try peer.send(PeerConnection.delivery("w.normal", tag: UInt64(tag), body: [1], id: "\(tag):1"))
+        }
+        return true
+      }
+      if frame.method == .qos, seen.count(.qos) == 2 {
+        try peer.answer(.qos, frame)
+        try peer.send(PeerConnection.delivery("w.normal", tag: 5, body: [1], id: "5:1"))
+        return true
+      }
+      return false
+    }
+    let consumer = try await AMQPQueue(broker.settings).consume(as: "w", prefetch: 8)
+    let held = try await consumer.next(upTo: 1, waiting: true)
+    await consumer.resize(prefetch: 2)
+    #expect(await eventually { seen.count(.nack) == 3 })
+    let nacks = seen.all(.nack).map { frame in
+      var arguments = frame.arguments
+      return [arguments.number(8), arguments.number(1)]
+    }
+    #expect(nacks == [[3, 0b10], [4, 0b10], [5, 0b10]])
+    // Cancelled first: else what goes back would come right back.
+    let order = seen.all.compactMap(\.method).filter { [.cancel, .nack].contains($0) }
+    #expect(order.prefix(5) == [.cancel, .cancel, .cancel, .nack, .nack])
+    await consumer.acknowledge(held.map(\.tag))
+    #expect(try await consumer.next(upTo: 8, waiting: true).map(\.id) == ["2:1"])
+    await consumer.close()
+  }
+
+  /// A connection that breaks amid the change comes back with the new prefetch; so does one that was lost before it.
+  @Test func resizingOutlivesALostConnection() async throws {
+    let seen = Seen()
+    let broker = try ScriptedBroker { peer in
+      try peer.greet()
+      try peer.serve { frame in
+        seen.add(frame)
+        if frame.method == .qos, seen.count(.qos) == 2 { throw PeerConnection.Ended() }
+        if frame.method == .consume, seen.count(.consume) == 6 {
+          try peer.answer(.consume, frame)
+          try peer.send(PeerConnection.delivery("w.low.1", tag: 1, body: [1], id: "1:1"))
+          return true
+        }
+        return false
+      }
+    }
+    let consumer = try await AMQPQueue(broker.settings).consume(as: "w", prefetch: 1)
+    await consumer.resize(prefetch: 4)
+    #expect(try await consumer.next(upTo: 4, waiting: true).map(\.id) == ["1:1"])
+    let prefetches = seen.all(.qos).map { frame in
+      var arguments = frame.arguments
+      _ = arguments.number(4)
+      return arguments.number(2)
+    }
+    #expect(prefetches == [1, 4, 4])
+    await consumer.close()
+  }
+
+  /// A tag of a consumer that never was is a broker's mistake.
+  @Test func refusesDeliveriesToConsumersThatNeverWere() {
+    var tags = ConsumerTags(name: "a.b")
+    #expect(tags.tag(of: .high) == "a.b.high")
+    tags.renew()
+    tags.renew()
+    #expect(tags.tag(of: .low) == "a.b.low.2")
+    #expect(tags.consumer("a.b.low.2")?.isCurrent == true)
+    #expect(tags.consumer("a.b.normal.1")?.isCurrent == false && tags.consumer("a.b.high")?.priority == .high)
+    for tag in ["", "a", "a.b", "a.b.", "a.b.low.3", "a.b.low.02", "a.b.low.-1", "a.b.low.0", "a.b.urgent", "x.y.low"] {
+      #expect(tags.consumer(tag) == nil, "\(tag)")
+    }
+    tags.forgetEarlier()
+    #expect(tags.consumer("a.b.low.1") == nil && tags.consumer("a.b.low.2") != nil)
+    #expect(ConsumerTags(name: String(repeating: "n", count: 300)).tag(of: .normal).utf8.count == 207)
+  }
+
   @Test func acknowledgesRowsInOneAndRejectsWithoutRequeue() async throws {
     let seen = Seen()
     let bytes = (1...6).flatMap {
@@ -73,7 +223,7 @@ struct ScriptedConsumingTests {
     var reject = try #require(seen.all(.reject).first).arguments
     #expect([reject.number(8), reject.number(1)] == [4, 0])
     #expect(seen.count(.nack) == 0)
-    #expect(log.all.count { if case .deadLettered(.unreadable) = $0 { true } else { false } } == 1)
+    #expect(!log.contains { if case .deadLettered = $0 { true } else { false } })
   }
 
   /// What a stopping worker has not touched is no failure: RabbitMQ 4.3 counts a rejection, and not a nack.
