@@ -97,7 +97,9 @@ extension LogEntry {
       self.init(.warning, "a queue can't be consumed", details: ["queue": queue, "error": reason])
     case .unconfirmed(let count, let reason):
       self.init(.warning, "messages went unconfirmed", details: ["count": "\(count)", "error": reason])
-    case .confirmed, .returned, .refused, .delivered, .acknowledged, .deadLettered: return nil
+    case .deadLettered(let reason):
+      self.init(.error, "a message can't be read", details: ["reason": reason.rawValue])
+    case .confirmed, .returned, .refused, .delivered, .acknowledged: return nil
     }
   }
 }

@@ -103,7 +103,8 @@ import Testing
     broker.note(.topologyRefused(reason: "406"))
     broker.note(.cancelled(queue: "steerscope.high"))
     broker.note(.queueUnavailable(queue: "steerscope.high", reason: "404"))
-    broker.note(.deadLettered(.unreadable))
+    broker.note(.deadLettered(.oversized))
+    broker.note(.deadLettered(.oversized))
     let expected: [(String, Double)] = [
       (#"steerscope_broker_connected{purpose="consuming"}"#, 1),
       (#"steerscope_broker_connected{purpose="publishing"}"#, 0),
@@ -116,6 +117,7 @@ import Testing
       ("steerscope_messages_delivered_total", 5), ("steerscope_messages_acknowledged_total", 4),
       ("steerscope_broker_channels_closed_total", 1), ("steerscope_topology_refused_total", 1),
       ("steerscope_consumption_interruptions_total", 2),
+      (#"steerscope_dead_letters_total{reason="oversized"}"#, 2),
     ]
     for (series, number) in expected { #expect(value(series, metrics) == number, "\(series)") }
     broker.note(.unblocked)

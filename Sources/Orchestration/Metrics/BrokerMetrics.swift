@@ -14,6 +14,7 @@ package struct BrokerMetrics: Sendable {
   private let delivered: Counter
   private let acknowledged: Counter
   private let interruptions: Counter
+  private let deadLetters: Labelled<Counter>
 
   package init(_ metrics: Metrics) {
     connected = metrics.gauge(
@@ -37,6 +38,7 @@ package struct BrokerMetrics: Sendable {
     acknowledged = metrics.counter("steerscope_messages_acknowledged_total", "Messages that were dealt with.")
     interruptions = metrics.counter(
       "steerscope_consumption_interruptions_total", "Times that the broker ended or refused a queue's consumption.")
+    deadLetters = WorkerMetrics.deadLetters(metrics)
     unconfirmed.prepare(["returned", "refused", "unknown"])
   }
 
@@ -59,8 +61,7 @@ package struct BrokerMetrics: Sendable {
     case .unconfirmed(let count, _): unconfirmed("unknown").increment(by: count)
     case .delivered(let count): delivered.increment(by: count)
     case .acknowledged(let count): acknowledged.increment(by: count)
-    // Counted by the worker, which found it wanting.
-    case .deadLettered: break
+    case .deadLettered(let reason): deadLetters(reason.rawValue).increment()
     case .cancelled, .queueUnavailable: interruptions.increment()
     }
   }

@@ -34,8 +34,7 @@ package struct WorkerMetrics: Sendable {
     tokens = metrics.counter("steerscope_tokens_total", "Tokens that went through a model, or part of one.")
     features = metrics.counter("steerscope_features_total", "SAE features computed: a width for each vector encoded.")
     rows = metrics.counter("steerscope_rows_stored_total", "Result rows that were committed.")
-    deadLetters = metrics.counter(
-      "steerscope_dead_letters_total", "Messages that could not be read, by why.", labels: ["reason"])
+    deadLetters = Self.deadLetters(metrics)
     overruns = metrics.counter(
       "steerscope_task_overruns_total", "Tasks stopped for using too much, by what.", labels: ["limit"])
     transactions = StoreMetrics.transactions(metrics)
@@ -44,6 +43,11 @@ package struct WorkerMetrics: Sendable {
     misses.prepare(ClaimMiss.allCases.map(\.rawValue))
     deadLetters.prepare(DeadLetter.Reason.allCases.map(\.rawValue))
     overruns.prepare(["time", "memory"])
+  }
+
+  /// Of messages that the worker can't read, and of those that its queue rejects before.
+  static func deadLetters(_ metrics: Metrics) -> Labelled<Counter> {
+    metrics.counter("steerscope_dead_letters_total", "Messages that could not be read, by why.", labels: ["reason"])
   }
 
   package func note(_ event: Worker.Event) {
