@@ -4,7 +4,7 @@ internal import TensorFiles
 /// L0 and zero-overlap of a vector's code as step functions of the coefficient, as a decomposition left them.
 struct CoefficientAxisRow: Sendable, Equatable {
   var sae: String
-  /// Where each step begins, rising.
+  /// Where each step begins, rising; the first at minus infinity where the decomposition says the lowest number there is.
   var starts: [Float]
   var l0: [Int]
   /// Nan where nothing is active.
@@ -18,6 +18,7 @@ struct CoefficientAxisRow: Sendable, Equatable {
     starts = try file.tensor(named: name("starts")).floats(requireFinite: true)
     l0 = try file.tensor(named: name("l0")).integers()
     zeroOverlap = try file.tensor(named: name("zero-overlap")).floats()
+    if starts.first == -Float.greatestFiniteMagnitude { starts[0] = -.infinity }
     guard !starts.isEmpty, l0.count == starts.count, zeroOverlap.count == starts.count else {
       throw InputError(
         "\(file.name): \(name("l0"))", expected: "\(starts.count) numbers, one a step", found: "\(l0.count)")
