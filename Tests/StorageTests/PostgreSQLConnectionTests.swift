@@ -81,6 +81,52 @@ import Testing
     await #expect(throws: StoreError.self) { try await refused.connect() }
   }
 
+  @Test func `a server that wants a certificate of its client gets it`() async throws {
+    let server = try await TestServers.postgreSQL()
+    let database = try await TestDatabase()
+    try await database.migrate()
+    let workshop = try CertificateWorkshop()
+    defer { workshop.remove() }
+    for authority in ["clients", "strangers"] {
+      try workshop.authority(authority)
+      try workshop.certificate("of-\(authority)", signedBy: authority, host: server.user, days: 30)
+    }
+    try workshop.certificate("of-another", signedBy: "clients", host: "another", days: 30)
+    // A rule for this database alone, by the server's own hand: its folder is its own.
+    let rules = try await server.sql("SHOW hba_file").trimmingCharacters(in: .whitespacesAndNewlines)
+    let authority = try String(contentsOfFile: workshop.path("clients.pem"), encoding: .utf8)
+    let rule = "hostssl \(database.name) all all scram-sha-256 clientcert=verify-full"
+    func write(_ text: String, to path: String) async throws {
+      try await server.sql("COPY (SELECT unnest(string_to_array($text$\(text)$text$, E'\\n'))) TO '\(path)'")
+    }
+    try await write(authority, to: rules + ".clients.pem")
+    try await write(rule + "\n" + (try await server.sql("SELECT pg_read_file('\(rules)')")), to: rules)
+    try await server.sql("ALTER SYSTEM SET ssl_ca_file = '\(rules).clients.pem'")
+    try await server.sql("SELECT pg_reload_conf()")
+
+    func store(_ certificate: String?) throws -> PostgreSQLStore {
+      let parts = certificate.map { "&sslcert=\(workshop.path($0)).pem&sslkey=\(workshop.path($0)).key" } ?? ""
+      let tls = "?sslmode=verify-full&sslrootcert=\(server.certificateAuthority)" + parts
+      return try PostgreSQLStore(uri: server.uri(database: database.name, host: "localhost") + tls)
+    }
+    // The server reads its rules anew in its own time.
+    var isDemanded = false
+    for _ in 0..<200 where !isDemanded {
+      do { try await store(nil).connect() } catch { isDemanded = "\(error)".contains("certificate") }
+      if !isDemanded { try await Task.sleep(for: .milliseconds(50)) }
+    }
+    #expect(isDemanded)
+    let good = try store("of-clients")
+    try await good.connect()
+    #expect(try await good.table("SELECT client_dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()") == ["/CN=postgres"])
+    for name in ["of-strangers", "of-another"] {
+      let error = await #expect(throws: (any Error).self) { try await store(name).connect() }
+      // Of a good certificate for another name the server says no more than of a wrong password.
+      let words = name == "of-another" ? "authentication failed" : "unknown ca"
+      #expect("\(error.map { "\($0)" } ?? "")".contains(words), "\(name)")
+    }
+  }
+
   @Test func `values go in and come out, bit for bit`() async throws {
     let database = try await TestDatabase()
     try await database.perform { db in
@@ -277,7 +323,7 @@ import Testing
       ($0 as? StoreError)?.code == .unreachable
     }
     #expect(try await store.claim(ids, worker: WorkerID("a worker of its own"), for: 45).isEmpty)
-    let orphans = try await store.heartbeat(WorkerID("a worker of its own"), .ready, for: 45).held
+    let orphans = try await store.heartbeat(WorkerID("a worker of its own"), .ready, memory: nil, for: 45).held
     #expect(orphans.map(\.task) == ids && orphans[0].token > task.lease.token)
     try await store.release(orphans, worker: WorkerID("a worker of its own"), reason: "unknown here")
     #expect(try await store.state(of: "z") == .ready)

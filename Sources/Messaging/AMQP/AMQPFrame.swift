@@ -132,6 +132,15 @@ struct LinkFault: Error, Sendable, Equatable {
       "the broker closed the connection: \(closure.code) \(closure.text)")
   }
 
+  /// The same, of a broker that has not said anything yet. With TLS 1.3 it looks at a client's certificate when the client
+  /// has done its part of the handshake.
+  func beforeTheFirstWord(isTLS: Bool) -> LinkFault {
+    guard isTLS, code == .unreachable else { return self }
+    return LinkFault(
+      "\(message) before the broker's first word: does it want another certificate of its clients (certfile=, keyfile=)?"
+    )
+  }
+
   static func violation(_ what: String) -> LinkFault { LinkFault("the broker broke the protocol: \(what)") }
 
   var queueError: QueueError { QueueError(code, message) }

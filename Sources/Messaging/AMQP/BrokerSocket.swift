@@ -22,9 +22,11 @@ struct BrokerSocket: ~Copyable {
 
   private static func greeted(_ settings: AMQPSettings) throws(LinkFault) -> amqp_connection_state_t {
     guard let connection = amqp_new_connection() else { throw LinkFault("out of memory") }
-    do {
+    do throws(LinkFault) {
       try open(connection, settings)
-      try check(amqp_send_header(connection), "greeting the broker")
+      do throws(LinkFault) { try check(amqp_send_header(connection), "greeting the broker") } catch {
+        throw error.beforeTheFirstWord(isTLS: settings.tls != nil)
+      }
     } catch {
       amqp_destroy_connection(connection)
       throw error
@@ -77,7 +79,9 @@ struct BrokerSocket: ~Copyable {
     case AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED:
       LinkFault(.refused, "the certificate of \(place) does not name \(settings.host)")
     case AMQP_STATUS_SSL_CONNECTION_FAILED, AMQP_STATUS_SSL_ERROR:
-      LinkFault("\(place) does not speak TLS 1.2 or newer with us: is it the port for amqps://?")
+      LinkFault(
+        "\(place) does not speak TLS 1.2 or newer with us: is it the port for amqps://, and does it want a certificate "
+          + "of its clients (certfile=, keyfile=)?")
     case AMQP_STATUS_HOSTNAME_RESOLUTION_FAILED: LinkFault("no address for host \(settings.host)")
     case AMQP_STATUS_TIMEOUT: LinkFault("\(place) did not answer in time")
     default: LinkFault("can't connect to \(place): \(text(status))")

@@ -27,7 +27,8 @@ final class Link<Role: LinkRole>: Sendable {
     machine = Mutex(
       LinkMachine(
         .init(
-          identity: identity, virtualHost: settings.virtualHost, purpose: purpose, heartbeat: settings.heartbeat,
+          identity: identity, virtualHost: settings.virtualHost, purpose: purpose, isTLS: settings.tls != nil,
+          heartbeat: settings.heartbeat,
           handshakeLimit: .seconds(settings.connectLimit), replyLimit: .seconds(settings.replyLimit)), role: role))
     let thread = Thread { [self] in run() }
     thread.name = "amqp \(purpose.rawValue)"

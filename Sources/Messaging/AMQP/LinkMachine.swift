@@ -18,6 +18,7 @@ struct LinkMachine<Role: LinkRole>: Sendable {
     var identity: ClientIdentity
     var virtualHost: String
     var purpose: AMQPEvent.Purpose
+    var isTLS = false
     /// Seconds; the smaller of ours and the broker's holds.
     var heartbeat: UInt16
     /// For the whole handshake.
@@ -192,7 +193,8 @@ struct LinkMachine<Role: LinkRole>: Sendable {
   mutating func failed(_ fault: LinkFault) {
     switch phase {
     case .idle, .waiting, .lost, .ended: break
-    case .opening, .greeting, .tuning, .entering, .ready, .leaving, .takingLeave: phase = .lost(fault)
+    case .greeting: phase = .lost(fault.beforeTheFirstWord(isTLS: settings.isTLS))
+    case .opening, .tuning, .entering, .ready, .leaving, .takingLeave: phase = .lost(fault)
     }
   }
 

@@ -4,72 +4,6 @@ import SweepRecords
 import TestServers
 import Testing
 
-/// Certificates made for a test, and servers that show them.
-private struct CertificateWorkshop {
-  let folder: URL
-
-  init() throws {
-    folder = FileManager.default.temporaryDirectory.appending(path: "certificates-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-  }
-
-  func path(_ name: String) -> String { folder.appending(path: name).path }
-
-  func remove() { try? FileManager.default.removeItem(at: folder) }
-
-  @discardableResult
-  private func openssl(_ arguments: [String]) throws -> Process {
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/openssl")
-    process.arguments = arguments
-    process.currentDirectoryURL = folder
-    process.standardOutput = Pipe()
-    process.standardError = FileHandle.nullDevice
-    process.standardInput = Pipe()
-    try process.run()
-    return process
-  }
-
-  private func run(_ arguments: [String]) throws {
-    let process = try openssl(arguments)
-    process.waitUntilExit()
-    try #require(process.terminationStatus == 0, "openssl \(arguments)")
-  }
-
-  func authority(_ name: String) throws {
-    try run([
-      "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj",
-      "/CN=\(name)", "-keyout", "\(name).key", "-out", "\(name).pem",
-    ])
-  }
-
-  /// A server's certificate, which may be expired.
-  func certificate(_ name: String, signedBy authority: String, host: String, days: Int) throws {
-    try run([
-      "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=\(host)", "-keyout",
-      "\(name).key", "-out", "\(name).csr",
-    ])
-    try Data("subjectAltName=DNS:\(host)\n".utf8).write(to: folder.appending(path: "\(name).ext"))
-    try run([
-      "x509", "-req", "-in", "\(name).csr", "-CA", "\(authority).pem", "-CAkey", "\(authority).key",
-      "-CAcreateserial", "-days", "\(days)", "-extfile", "\(name).ext", "-out", "\(name).pem",
-    ])
-  }
-
-  /// A server on a free port that shows a certificate, and says nothing more.
-  func serve(_ name: String, options: [String] = []) throws -> (Process, UInt16) {
-    let process = try openssl(
-      ["s_server", "-accept", "127.0.0.1:0", "-cert", "\(name).pem", "-key", "\(name).key"] + options)
-    let output = try #require(process.standardOutput as? Pipe).fileHandleForReading
-    var text = ""
-    while !text.contains("ACCEPT"), case let data = output.availableData, !data.isEmpty {
-      text += String(decoding: data, as: UTF8.self)
-    }
-    let port = try #require(text.firstMatch(of: /ACCEPT [^\n]*:(\d+)/)?.1)
-    return (process, try #require(UInt16(port)))
-  }
-}
-
 @Suite(.timeLimit(.minutes(4)))
 struct TLSTests {
   private func error(_ settings: AMQPSettings) async throws -> QueueError {
@@ -143,5 +77,53 @@ struct TLSTests {
       let error = try await error(settings)
       #expect(error.code == code && error.message.contains(words), "\(name): \(error)")
     }
+  }
+  /// A broker that lets nobody in without a certificate of an authority that it knows (`verify_peer`,
+  /// `fail_if_no_peer_cert`).
+  @Test func showsItsCertificateWhereTheBrokerWantsOne() async throws {
+    let broker = try await TestServers.rabbitMQ()
+    let workshop = try CertificateWorkshop()
+    defer { workshop.remove() }
+    for authority in ["clients", "strangers"] {
+      try workshop.authority(authority)
+      try workshop.certificate("of-\(authority)", signedBy: authority, host: "worker", days: 30)
+    }
+    try workshop.certificate("late", signedBy: "clients", host: "worker", days: -1)
+    let (socket, port) = try Loopback.listen()
+    close(socket)
+    let server = URL(filePath: broker.certificateAuthority).deletingLastPathComponent().appending(path: "server").path
+    let listener = "{\"127.0.0.1\", \(port)}"
+    try await broker.control([
+      "eval",
+      """
+      rabbit_networking:start_ssl_listener(\(listener), [{cacertfile, "\(workshop.path("clients.pem"))"},
+        {certfile, "\(server).pem"}, {keyfile, "\(server).key"}, {verify, verify_peer},
+        {fail_if_no_peer_cert, true}], 2).
+      """,
+    ])
+    func settings(_ chain: String?, _ key: String? = nil) throws -> AMQPSettings {
+      let certificate = chain.map {
+        "&certfile=\(workshop.path("\($0).pem"))&keyfile=\(workshop.path("\(key ?? $0).key"))"
+      }
+      var settings = try AMQPSettings(
+        parsing: "\(broker.tlsURI)?cacertfile=\(broker.certificateAuthority)\(certificate ?? "")")
+      settings.port = port
+      settings.queuePrefix = "mutual-\(UUID().uuidString.prefix(8))"
+      return settings
+    }
+    let queue = AMQPQueue(try settings("of-clients"))
+    try await queue.declareTopology()
+    #expect(
+      await queue.publish([OutgoingMessage(id: "1:1", priority: .normal, body: [1])]) == [.confirmed])
+    let consumer = try await queue.consume(as: "a", prefetch: 1)
+    #expect(try await consumer.next(upTo: 1, waiting: true).map(\.id) == ["1:1"])
+    await queue.close()
+    for chain in [nil, "of-strangers", "late"] {
+      let error = try await error(try settings(chain))
+      #expect(error.message.contains("certificate"), "\(chain ?? "none"): \(error)")
+    }
+    let mixed = try await error(try settings("of-clients", "of-strangers"))
+    #expect(mixed.code == .refused && mixed.message.contains("not its key"))
+    try await broker.control(["eval", "rabbit_networking:stop_tcp_listener(\(listener))."])
   }
 }
