@@ -83,6 +83,8 @@ let package = Package(
         .embedInCode("grants_postgresql.sql"),
         .embedInCode("migration_0001_initial_postgresql.sql"), .embedInCode("migration_0001_initial_sqlite.sql"),
         .embedInCode("migration_0002_problems_postgresql.sql"), .embedInCode("migration_0002_problems_sqlite.sql"),
+        .embedInCode("migration_0003_worker_memory_postgresql.sql"),
+        .embedInCode("migration_0003_worker_memory_sqlite.sql"),
       ], swiftSettings: common),
     library("Storage", ["CPostgreSQL", "CSQLite", "Diagnostics", "Schemas", "SweepRecords"]),
     library("SweepPlanning", ["Diagnostics", "SweepRecords", .product(name: "Yams", package: "Yams")]),

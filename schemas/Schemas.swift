@@ -20,6 +20,7 @@ package enum Schemas {
     numbered([
       ("migration_0001_initial_sqlite.sql", PackageResources.migration_0001_initial_sqlite_sql),
       ("migration_0002_problems_sqlite.sql", PackageResources.migration_0002_problems_sqlite_sql),
+      ("migration_0003_worker_memory_sqlite.sql", PackageResources.migration_0003_worker_memory_sqlite_sql),
     ])
   }
 
@@ -28,6 +29,7 @@ package enum Schemas {
     numbered([
       ("migration_0001_initial_postgresql.sql", PackageResources.migration_0001_initial_postgresql_sql),
       ("migration_0002_problems_postgresql.sql", PackageResources.migration_0002_problems_postgresql_sql),
+      ("migration_0003_worker_memory_postgresql.sql", PackageResources.migration_0003_worker_memory_postgresql_sql),
     ])
   }
 

@@ -41,7 +41,8 @@ BEGIN
     -- Registering, heartbeats, signing off.
     GRANT INSERT ON worker TO steerscope_worker;
     GRANT UPDATE (
-      host, process, version, numerics_version, cpu, threads, condition, reason, seen_at, stopped_at
+      host, process, version, numerics_version, cpu, threads, condition, reason, seen_at, stopped_at, memory_used,
+      memory_limit
     ) ON worker TO steerscope_worker;
     -- Claiming and ending tasks; letting those go that wait for them.
     GRANT UPDATE (

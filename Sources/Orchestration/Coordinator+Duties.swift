@@ -136,8 +136,9 @@ extension Coordinator {
     for task in reaped {
       log(
         LogEntry(
-          task.state == .parked ? .error : .warning, "took a lease away", task: task.task, worker: task.worker,
-          details: ["state": task.state.rawValue]))
+          task.state == .parked ? .error : .warning, "took a lease away", sweep: task.sweep, task: task.lease.task,
+          attempt: task.lease.token, worker: task.worker,
+          details: ["state": task.state.rawValue, "error": task.error]))
     }
     schedule.did(.reap, at: time.now())
     guard !reaped.isEmpty else { return }

@@ -101,6 +101,8 @@ package actor Worker {
   let events: @Sendable (Event) -> Void
   /// Bytes of memory that the process uses; nil where it can't be told.
   let memoryInUse: @Sendable () -> Int?
+  /// Bytes that it may use before the system ends it.
+  private let memoryAvailable: Int
   nonisolated let wake = WakeSignal()
 
   var phase = Phase.serving
@@ -128,6 +130,7 @@ package actor Worker {
     _ registration: WorkerRegistration, settings: Settings = Settings(), store: any ResultStore,
     queue: any TaskQueue, executor: any TaskExecutor, files: any FileResolver,
     artifacts: ArtifactFolder? = nil, memoryInUse: @escaping @Sendable () -> Int? = { ProcessMemory.inUse },
+    memoryAvailable: Int = ProcessMemory.available,
     time: Timekeeper = .continuous(), log: @escaping LogSink = { _ in },
     events: @escaping @Sendable (Event) -> Void = { _ in }
   ) {
@@ -139,6 +142,7 @@ package actor Worker {
     fetcher = InputFetcher(
       store: store, files: files, cacheCapacity: settings.cacheCapacity, folder: artifacts)
     self.memoryInUse = memoryInUse
+    self.memoryAvailable = memoryAvailable
     self.time = time
     self.log = log
     self.events = events
@@ -310,9 +314,10 @@ package actor Worker {
   package func beat() async throws {
     let question = table.ask()
     let condition: WorkerCondition = phase == .serving ? readiness.condition : .draining
+    let memory = memoryInUse().map { MemoryUse(used: $0, limit: memoryAvailable) }
     let reply: HeartbeatReply
     do {
-      reply = try await store.heartbeat(id, condition, for: settings.lease)
+      reply = try await store.heartbeat(id, condition, memory: memory, for: settings.lease)
       lastBeat = time.now()
     } catch let error as StoreError where error.isTransient {
       // The next one may be in time; if not, the finish is fenced.

@@ -65,7 +65,11 @@ package protocol ResultStore: Sendable {
 
   /// Renews all leases of a worker and says what changed (protocol.md 6). Running tasks that only cancelled sweeps want
   /// become `cancelled` here. A lease not in the reply is lost.
-  func heartbeat(_ worker: WorkerID, _ condition: WorkerCondition, for seconds: Double) async throws -> HeartbeatReply
+  ///
+  /// - Parameter memory: what the worker uses; nil where it can't be told.
+  func heartbeat(
+    _ worker: WorkerID, _ condition: WorkerCondition, memory: MemoryUse?, for seconds: Double
+  ) async throws -> HeartbeatReply
 
   /// Stores results and ends tasks, all in one transaction; fenced ones leave nothing behind (protocol.md 7). The
   /// replies are in the order of the arguments. Throws, with nothing written, when a row can't be stored: then finish

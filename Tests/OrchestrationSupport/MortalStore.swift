@@ -108,10 +108,10 @@ package struct MortalStore: ResultStore {
   package func claimMisses(_ tasks: [TaskID], worker: WorkerID) async throws -> [TaskID: ClaimMiss] {
     try await alive { try await inner.claimMisses(tasks, worker: worker) }
   }
-  package func heartbeat(_ worker: WorkerID, _ condition: WorkerCondition, for seconds: Double) async throws
-    -> HeartbeatReply
-  {
-    try await alive { try await inner.heartbeat(worker, condition, for: seconds) }
+  package func heartbeat(
+    _ worker: WorkerID, _ condition: WorkerCondition, memory: MemoryUse?, for seconds: Double
+  ) async throws -> HeartbeatReply {
+    try await alive { try await inner.heartbeat(worker, condition, memory: memory, for: seconds) }
   }
   package func finish(_ finished: [FinishedTask], worker: WorkerID) async throws -> [FinishOutcome] {
     try await around(.beforeFinish, .afterFinish) { try await inner.finish(finished, worker: worker) }

@@ -116,6 +116,7 @@ package final class SweepWorld: Sendable {
     queue: (any TaskQueue)? = nil, files: any FileResolver = PretendFiles(), artifacts: ArtifactFolder? = nil,
     timekeeper: Timekeeper? = nil,
     _ change: (inout Worker.Settings) -> Void = { _ in }, memoryInUse: @escaping @Sendable () -> Int? = { nil },
+    memoryAvailable: Int = 8 << 30,
     log: @escaping LogSink = { _ in }, events: @escaping @Sendable (Worker.Event) -> Void = { _ in }
   ) async throws -> Worker {
     var settings = Worker.Settings()
@@ -124,7 +125,8 @@ package final class SweepWorld: Sendable {
     let worker = Worker(
       Self.registration(name), settings: settings, store: MortalStore(inner: store, mortality: mortality),
       queue: MortalQueue(inner: queue ?? broker, mortality: mortality), executor: executor, files: files,
-      artifacts: artifacts, memoryInUse: memoryInUse, time: timekeeper ?? time.timekeeper, log: log, events: events)
+      artifacts: artifacts, memoryInUse: memoryInUse, memoryAvailable: memoryAvailable,
+      time: timekeeper ?? time.timekeeper, log: log, events: events)
     try await worker.start()
     return worker
   }

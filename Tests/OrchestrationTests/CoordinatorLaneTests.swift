@@ -188,8 +188,8 @@ struct CoordinatorLaneTests {
     for name in ["able", "blind"] { try await world.store.register(SweepWorld.registration(name)) }
     let coordinator = world.coordinator()
     for _ in 0..<12 {
-      _ = try await world.store.heartbeat(WorkerID("blind"), .unready(reason: "no model"), for: 45)
-      _ = try await world.store.heartbeat(WorkerID("able"), .ready, for: 45)
+      _ = try await world.store.heartbeat(WorkerID("blind"), .unready(reason: "no model"), memory: nil, for: 45)
+      _ = try await world.store.heartbeat(WorkerID("able"), .ready, memory: nil, for: 45)
       try await coordinator.step()
       world.time.advance(.seconds(5))
     }

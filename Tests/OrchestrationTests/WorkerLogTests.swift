@@ -24,6 +24,31 @@ struct WorkerLogTests {
     #expect(failed.count == 1 && failed.allSatisfy { $0.level == .error && $0.details["error"] == "no" })
   }
 
+  /// A worker that the kernel ends for its memory can't report it: the coordinator says what it said last.
+  @Test func theCoordinatorSaysWhatIsKnownOfAWorkerThatIsGone() async throws {
+    let world = try SweepWorld()
+    let sweep = try await world.submit()
+    let lines = Collected<LogEntry>()
+    let coordinator = world.coordinator(log: { lines.add($0) })
+    let doomed = try await world.worker(
+      "doomed", mortality: Mortality(.afterClaim), memoryInUse: { 8_482_560_410 }, memoryAvailable: 8 << 30)
+    try await doomed.beat()
+    await #expect(throws: Mortality.Killed.self) { _ = try await world.run(sweep, [coordinator], [doomed]) }
+    func reaped() -> LogEntry? { lines.all.first { $0.message == "took a lease away" } }
+    for _ in 0..<40 where reaped() == nil {
+      world.time.advance(.seconds(5))
+      try await coordinator.step()
+    }
+    let line = try #require(reaped())
+    #expect(line.sweep == sweep && line.task != nil && line.worker == doomed.id)
+    let token = try await world.rows("SELECT token FROM task_attempt WHERE outcome = 'expired'")
+    #expect(line.attempt.map { ["\($0.number)"] } == token)
+    let error = try #require(line.details["error"])
+    #expect(error.hasPrefix("its worker doomed on here was last heard of "))
+    #expect(error.hasSuffix(" s ago, using 7.9 GiB of 8.0 GiB of memory"))
+    #expect(try await world.rows("SELECT error FROM task_attempt WHERE outcome = 'expired'") == [error])
+  }
+
   @Test func aTaskGivenBackBecauseTheWorkerStopsIsNoFailure() async throws {
     let world = try SweepWorld()
     try await world.submit()

@@ -16,7 +16,7 @@ import Testing
       let table = try program("database", "status", environment: environment)
       #expect(table.status == 0 && table.result.contains("up to date") && table.result.contains("evaluation_question"))
       let json = try program("database", "status", "--format", "json", environment: environment).json()
-      #expect(json["version"] as? Int == 2 && (json["pending"] as? [String])?.isEmpty == true)
+      #expect(json["version"] as? Int == 3 && (json["pending"] as? [String])?.isEmpty == true)
       #expect((json["tables"] as? [[String: Any]])?.contains { $0["name"] as? String == "sweep" } == true)
     }
   }
@@ -30,7 +30,7 @@ import Testing
       let before = try program("database", "status", environment: environment)
       #expect(before.status == 0 && before.result.contains("lacks migration_0001"), "\(before.result) \(before.words)")
       let made = try program("database", "migrate", environment: environment)
-      #expect(made.status == 0 && made.words.contains("migration_0002_problems_postgresql.sql"), "\(made.words)")
+      #expect(made.status == 0 && made.words.contains("migration_0003_worker_memory_postgresql.sql"), "\(made.words)")
       let csv = try program("database", "status", "--format", "csv", environment: environment)
       #expect(csv.result.contains("\nsweep,0,0,"), "\(csv.result)")
       let query = try program(

@@ -123,7 +123,7 @@ struct ModelBasedRun {
       let expected = model.reap(limit: 3, everyLease: every)
       var reaped: [String: TaskState] = [:]
       for task in try await store.reap(policy, as: token) {
-        reaped[leases.last { $0.lease.task == task.task }?.task ?? "?"] = task.state
+        reaped[leases.last { $0.lease.task == task.lease.task }?.task ?? "?"] = task.state
       }
       try equal(expected, reaped)
     case .settle(let leader):
@@ -179,7 +179,9 @@ struct ModelBasedRun {
       }
     case .heartbeat(let worker):
       let expected = model.heartbeat(name(worker), for: 45)
-      let reply = try await orMissing { try await store.heartbeat(WorkerID(name(worker)), .ready, for: 45) }
+      let reply = try await orMissing {
+        try await store.heartbeat(WorkerID(name(worker)), .ready, memory: nil, for: 45)
+      }
       try equal(expected?.held, reply.map { Set($0.held.map(taskName)) })
       try equal(expected?.cancelled, reply.map { Set($0.cancelled.map(taskName)) })
     default: break

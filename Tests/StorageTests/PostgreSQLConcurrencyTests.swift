@@ -169,11 +169,11 @@ import Testing
     fixture.clock.advance(40)
     let beat = try await during(
       fixture, for: 20, { _ = try $0.run("SELECT 1 FROM task WHERE id = $1 FOR UPDATE", .integer(id)) }
-    ) { try await store.heartbeat(WorkerID("worker"), .ready, for: 45).held }
+    ) { try await store.heartbeat(WorkerID("worker"), .ready, memory: nil, for: 45).held }
     #expect(beat.inTime && beat.result == tasks.map(\.lease))
     // One was renewed, the other was not, and is not lost as long as its row is locked.
     fixture.clock.advance(40)
-    #expect(try await store.reap(ReapPolicy(), as: leader).map(\.task) == [tasks[0].lease.task])
+    #expect(try await store.reap(ReapPolicy(), as: leader).map(\.lease.task) == [tasks[0].lease.task])
   }
 
   @Test func `a set that is made while one of its tasks is finished counts it`() async throws {
@@ -294,7 +294,7 @@ import Testing
       let ready = try await store.table("SELECT id FROM task WHERE state IN ('ready', 'queued') ORDER BY id LIMIT 12")
       let ids = ready.compactMap { Int64($0) }.map { TaskID($0) }.shuffled(using: &generator)
       let claimed = try await store.claim(ids, worker: worker, for: 45)
-      _ = try await store.heartbeat(worker, .ready, for: 45)
+      _ = try await store.heartbeat(worker, .ready, memory: nil, for: 45)
       var finished: [FinishedTask] = []
       for task in claimed {
         switch Int.random(in: 0..<8, using: &generator) {
@@ -312,7 +312,8 @@ import Testing
       }
       _ = try await store.finish(finished, worker: worker)
     }
-    _ = try await store.release(store.heartbeat(worker, .ready, for: 45).held, worker: worker, reason: "end")
+    _ = try await store.release(
+      store.heartbeat(worker, .ready, memory: nil, for: 45).held, worker: worker, reason: "end")
   }
 
   private func meddle(_ store: PostgreSQLStore, _ count: Int, _ seed: UInt64) async throws {

@@ -156,7 +156,7 @@ import Testing
     #expect(try await worker.artifact(Digest(of: [1, 2, 3])) == [1, 2, 3])
     let claimed = try await worker.claim(["x", "z", "f"], by: "one")
     #expect(claimed.count == 3)
-    #expect(try await worker.heartbeat(me, .unready(reason: "why"), for: 45).held.count == 3)
+    #expect(try await worker.heartbeat(me, .unready(reason: "why"), memory: nil, for: 45).held.count == 3)
     let artifacts = [Artifact(name: "a", bytes: [1, 2, 3]), Artifact(name: "b", bytes: [4])]
     let result = TaskResult(artifacts: artifacts, rows: Self.rows)
     #expect(try await worker.finish(claimed[0], by: "one", result) == .done)

@@ -23,12 +23,15 @@ import Testing
   @Test(arguments: StoreKind.allCases) func `a worker that lost its lease leaves nothing`(_ kind: StoreKind)
     async throws
   {
-    let (fixture, store, leader, _) = try await prepare(kind)
+    let (fixture, store, leader, sweep) = try await prepare(kind)
     let first = try #require(try await store.claim(["x"], by: "one").first)
     #expect(try await store.claim(["x"], by: "two").isEmpty)
     fixture.clock.advance(45)
     let reaped = try await store.reap(ReapPolicy(), as: leader)
-    #expect(reaped == [ReapedTask(task: first.lease.task, worker: WorkerID("one"), state: .ready)])
+    let expired = ReapedTask(
+      lease: first.lease, sweep: sweep, worker: WorkerID("one"),
+      error: "its worker one on host was last heard of 45 s ago", state: .ready)
+    #expect(reaped == [expired])
     let second = try #require(try await store.claim(["x"], by: "two").first)
     #expect(second.failures == 1 && second.lease.token > first.lease.token)
     // Late, by another worker, with a made-up token: all fenced, and all without a trace.
@@ -44,6 +47,35 @@ import Testing
     #expect(try await store.table("SELECT name, layer, l0 FROM sae") == ["s|3|8.5"])
     let outcomes = try await store.attempts(at: first.lease.task).map(\.outcome)
     #expect(outcomes == [.expired, .done])
+  }
+
+  /// A worker that the kernel ends for its memory says nothing; what it said before is in the attempt.
+  @Test(arguments: StoreKind.allCases) func `the last words of a worker are the reaper's`(_ kind: StoreKind)
+    async throws
+  {
+    let (fixture, store, leader, _) = try await prepare(kind)
+    let task = try #require(try await store.claim(["x"], by: "one").first)
+    let use = MemoryUse(used: 8_482_560_410, limit: 8 << 30)
+    _ = try await store.heartbeat(WorkerID("one"), .ready, memory: use, for: 45)
+    #expect(try await store.workers().first { $0.registration.id == WorkerID("one") }?.memory == use)
+    #expect(try await store.workers().first { $0.registration.id == WorkerID("two") }?.memory == nil)
+    fixture.clock.advance(61)
+    let reaped = try await store.reap(ReapPolicy(failureLimit: 1), as: leader)
+    let words = "its worker one on host was last heard of 61 s ago, using 7.9 GiB of 8.0 GiB of memory"
+    #expect(reaped.map(\.error) == [words] && reaped.map(\.state) == [.parked])
+    #expect(reaped.map(\.lease) == [task.lease])
+    #expect(try await store.attempts(at: task.lease.task).map(\.error) == [words])
+    // Where it can't be told any more, nothing is said of it.
+    _ = try await store.heartbeat(WorkerID("one"), .ready, memory: nil, for: 45)
+    #expect(try await store.workers().first { $0.registration.id == WorkerID("one") }?.memory == nil)
+  }
+
+  @Test func `memory is told in words`() {
+    #expect("\(MemoryUse(used: 300 << 20, limit: 1 << 30))" == "300 MiB of 1.0 GiB of memory")
+    #expect("\(MemoryUse(used: 0, limit: .max))" == "0 MiB of 8589934592.0 GiB of memory")
+    #expect(SilentWorker(id: WorkerID("w")).obituary == "its worker w was not heard of any more")
+    #expect(SilentWorker(id: WorkerID("w"), silence: -3).obituary == "its worker w was last heard of 0 s ago")
+    #expect(SilentWorker(id: WorkerID("w"), silence: .infinity).obituary.hasPrefix("its worker w was last"))
   }
 
   @Test(arguments: StoreKind.allCases) func `the same worker's older lease is fenced too`(_ kind: StoreKind)
@@ -180,7 +212,7 @@ import Testing
     #expect(attempts.map(\.outcome) == [.released, .released])
     #expect(attempts.first?.error == "model.gguf is missing here")
     await #expect { try await store.claim(["x"], by: "two") } throws: { ($0 as? StoreError)?.code == .missing }
-    await #expect { try await store.heartbeat(WorkerID("two"), .ready, for: 9) } throws: {
+    await #expect { try await store.heartbeat(WorkerID("two"), .ready, memory: nil, for: 9) } throws: {
       ($0 as? StoreError)?.code == .missing
     }
     #expect(try await store.workers().first { $0.registration.id == WorkerID("two") }?.stoppedAt != nil)
@@ -194,7 +226,7 @@ import Testing
     for name in ["old", "gone", "late"] { try await store.register(WorkerRegistration(name)) }
     fixture.clock.advance(45)
     try await store.register(WorkerRegistration("new"))
-    _ = try await store.heartbeat(WorkerID("late"), .draining, for: 45)
+    _ = try await store.heartbeat(WorkerID("late"), .draining, memory: nil, for: 45)
     try await store.deregister(WorkerID("gone"))
     fixture.clock.advance(5)
     func live(_ seconds: Double?) async throws -> [String] {
@@ -207,7 +239,7 @@ import Testing
     #expect(try await live(51) == ["late", "new", "old"])
     #expect(try await live(nil) == ["gone", "late", "new", "old"])
     #expect(try await store.workers().count == 4)
-    _ = try await store.heartbeat(WorkerID("old"), .ready, for: 45)
+    _ = try await store.heartbeat(WorkerID("old"), .ready, memory: nil, for: 45)
     #expect(try await live(1) == ["old"])
   }
 
@@ -216,11 +248,11 @@ import Testing
     try await store.add(SweepSubmission("b"), [.init("z")], as: leader)
     let claimed = try await store.claim(["x", "z"], by: "one")
     fixture.clock.advance(40)
-    #expect(try await store.heartbeat(WorkerID("one"), .ready, for: 45).held == claimed.map(\.lease))
+    #expect(try await store.heartbeat(WorkerID("one"), .ready, memory: nil, for: 45).held == claimed.map(\.lease))
     fixture.clock.advance(40)
     #expect(try await store.reap(ReapPolicy(), as: leader).isEmpty)
     #expect(try await store.pause(sweep) == .paused)
-    var reply = try await store.heartbeat(WorkerID("one"), .unready(reason: "disk full"), for: 45)
+    var reply = try await store.heartbeat(WorkerID("one"), .unready(reason: "disk full"), memory: nil, for: 45)
     #expect(reply.paused == [sweep] && reply.held.count == 2 && reply.cancelled.isEmpty)
     let worker = try #require(try await store.workers().first { $0.registration.id == WorkerID("one") })
     #expect(worker.condition == .unready(reason: "disk full") && worker.running == ["x", "z"])
@@ -228,12 +260,12 @@ import Testing
     #expect(try await store.cancel(sweep) == .cancelled)
     #expect(try await store.state(of: "x") == .running)
     #expect(try await store.state(of: "y") == .cancelled)
-    reply = try await store.heartbeat(WorkerID("one"), .draining, for: 45)
+    reply = try await store.heartbeat(WorkerID("one"), .draining, memory: nil, for: 45)
     #expect(reply == HeartbeatReply(held: [claimed[1].lease], cancelled: [claimed[0].lease], paused: []))
     #expect(try await store.state(of: "x") == .cancelled)
     #expect(try await store.finish(claimed[0], by: "one", result) == .fenced)
     fixture.clock.advance(46)
     _ = try await store.reap(ReapPolicy(), as: leader)
-    #expect(try await store.heartbeat(WorkerID("one"), .ready, for: 45).held.isEmpty)
+    #expect(try await store.heartbeat(WorkerID("one"), .ready, memory: nil, for: 45).held.isEmpty)
   }
 }

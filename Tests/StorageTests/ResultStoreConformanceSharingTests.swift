@@ -129,7 +129,7 @@ import Testing
     #expect(try await store.delete(one))
     #expect(try await store.state(of: "shared") == .running)
     #expect(try await store.delete(two))
-    #expect(try await store.heartbeat(WorkerID("worker"), .ready, for: 45).held.isEmpty)
+    #expect(try await store.heartbeat(WorkerID("worker"), .ready, memory: nil, for: 45).held.isEmpty)
     #expect(try await store.finish(task, by: "worker") == .fenced)
     await #expect { try await store.pause(two) } throws: { ($0 as? StoreError)?.code == .missing }
     let chunk = PlanChunk(from: 0, to: 1, tasks: [], isLast: true)

@@ -57,6 +57,7 @@ import Testing
     #expect(
       try await stores[0].table("SELECT number, name FROM schema_migration") == [
         "1|migration_0001_initial_sqlite.sql", "2|migration_0002_problems_sqlite.sql",
+        "3|migration_0003_worker_memory_sqlite.sql",
       ])
     #expect(try await stores[0].table("SELECT count(*) FROM leader") == ["1"])
   }

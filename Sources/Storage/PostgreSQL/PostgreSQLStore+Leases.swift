@@ -113,26 +113,31 @@ extension PostgreSQLStore {
       // renew: it must have been up for a lease.
       let expired = try db.rows(
         """
-        SELECT id, lease_token, worker, failures FROM task
-        WHERE state = 'running'
-          AND ($1 OR (lease_until <= \(now) AND \(start) + make_interval(secs => $2) <= \(now)))
-        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+        SELECT t.id, t.lease_token, t.worker, w.host, extract(epoch FROM \(now) - w.seen_at)::float8, w.memory_used,
+          w.memory_limit,
+          (SELECT s.id FROM sweep_task st JOIN sweep s ON s.number = st.sweep
+           WHERE st.task = t.id AND s.state <> 'cancelled' ORDER BY s.number LIMIT 1), t.failures
+        FROM task t LEFT JOIN worker w ON w.id = t.worker
+        WHERE t.state = 'running'
+          AND ($1 OR (t.lease_until <= \(now) AND \(start) + make_interval(secs => $2) <= \(now)))
+        ORDER BY t.id FOR NO KEY UPDATE OF t SKIP LOCKED
         """, .flag(policy.everyLease), .real(policy.lease)
       ) { row in
-        let lease = TaskLease(task: row.task(0), token: row.token(1))
-        return (lease: lease, worker: WorkerID(row.text(2)), failures: row.integer(3))
+        let worker = SilentWorker(
+          id: WorkerID(row.text(2)), host: row.isNull(3) ? nil : row.text(3), silence: row.optionalReal(4),
+          memory: MemoryUse(storedUse: row.optionalInteger(5), limit: row.optionalInteger(6)))
+        let sweep = row.isNull(7) ? nil : SweepID(row.text(7))
+        return ReapedTask(
+          lease: TaskLease(task: row.task(0), token: row.token(1)), sweep: sweep, worker: worker.id,
+          error: worker.obituary,
+          state: sweep == nil ? .cancelled : row.integer(8) + 1 >= policy.failureLimit ? .parked : .ready)
       }
-      let wanted = try expired.isEmpty ? [] : Self.wanted(expired.map(\.lease.task), db)
       let ends = expired.map { task in
-        let state: TaskState =
-          !wanted.contains(task.lease.task)
-          ? .cancelled : task.failures + 1 >= policy.failureLimit ? .parked : .ready
-        return LeaseEnd(
-          lease: task.lease, state: state, outcome: .expired, isFailure: true, delay: 0,
-          error: "its worker \(task.worker) was not heard of any more")
+        LeaseEnd(
+          lease: task.lease, state: task.state, outcome: .expired, isFailure: true, delay: 0, error: task.error)
       }
       try Self.end(ends, now: now, db)
-      return zip(expired, ends).map { ReapedTask(task: $0.lease.task, worker: $0.worker, state: $1.state) }
+      return expired
     }
   }
 }

@@ -105,7 +105,7 @@ extension PostgreSQLStore {
         SELECT w.id, w.host, w.process, w.version, w.numerics_version, w.cpu, w.threads, w.condition, w.reason,
           extract(epoch FROM w.started_at)::float8, extract(epoch FROM w.seen_at)::float8,
           extract(epoch FROM w.stopped_at)::float8,
-          (SELECT count(*) FROM task_attempt a WHERE a.worker = w.id AND a.outcome = 'done')
+          (SELECT count(*) FROM task_attempt a WHERE a.worker = w.id AND a.outcome = 'done'), w.memory_used, w.memory_limit
         FROM worker w WHERE $1::float8 IS NULL OR (\(live)) ORDER BY w.seen_at DESC, w.id
         """, .real(seconds)
       ) { try Self.worker($0) }
@@ -129,6 +129,7 @@ extension PostgreSQLStore {
     return WorkerStatus(
       registration: registration, condition: WorkerCondition(stored: row.text(7), reason: row.text(8)),
       startedAt: row.real(9), seenAt: row.real(10),
+      memory: MemoryUse(storedUse: row.optionalInteger(13), limit: row.optionalInteger(14)),
       stoppedAt: row.optionalReal(11), running: [], finished: row.integer(12))
   }
 

@@ -16,9 +16,9 @@ extension PostgreSQLStore {
   }
 
   package func heartbeat(
-    _ worker: WorkerID, _ condition: WorkerCondition, for seconds: Double
+    _ worker: WorkerID, _ condition: WorkerCondition, memory: MemoryUse?, for seconds: Double
   ) async throws -> HeartbeatReply {
-    let leases = try await renew(worker, condition, for: seconds)
+    let leases = try await renew(worker, condition, memory, for: seconds)
     let unwanted = leases.filter { !$0.isWanted }.map(\.lease)
     let cancelled = unwanted.isEmpty ? [] : try await cancel(unwanted, of: worker)
     let held = leases.filter { !cancelled.contains($0.lease) }
@@ -36,15 +36,15 @@ extension PostgreSQLStore {
   /// Renews a worker's leases, in one statement that never waits for a task's row: one that is locked (by its own finish,
   /// which may take long) is the worker's all the same, and the reaper passes it over as long as it is locked.
   private func renew(
-    _ worker: WorkerID, _ condition: WorkerCondition, for seconds: Double
+    _ worker: WorkerID, _ condition: WorkerCondition, _ memory: MemoryUse?, for seconds: Double
   ) async throws -> [HeldLease] {
     let (word, reason) = condition.stored
     let found = try await pulsing { db, now in
       try db.rows(
         """
         WITH me AS (
-          UPDATE worker SET seen_at = \(now), condition = $2, reason = $3 WHERE id = $1 AND condition <> 'stopped'
-          RETURNING id),
+          UPDATE worker SET seen_at = \(now), condition = $2, reason = $3, memory_used = $5, memory_limit = $6
+          WHERE id = $1 AND condition <> 'stopped' RETURNING id),
         mine AS MATERIALIZED (
           SELECT id FROM task WHERE worker = $1 AND state = 'running' AND EXISTS (SELECT 1 FROM me)
           ORDER BY id FOR NO KEY UPDATE SKIP LOCKED),
@@ -56,7 +56,8 @@ extension PostgreSQLStore {
           (SELECT string_agg(s.id, ',') FROM sweep_task st JOIN sweep s ON s.number = st.sweep
             WHERE st.task = t.id AND s.state = 'paused')
         FROM me LEFT JOIN task t ON t.worker = $1 AND t.state = 'running' ORDER BY t.id
-        """, .text(worker.text.withoutNUL), .text(word), .text(reason?.withoutNUL), .real(seconds)
+        """, .text(worker.text.withoutNUL), .text(word), .text(reason?.withoutNUL), .real(seconds),
+        PostgreSQLValue(memory?.used), PostgreSQLValue(memory?.limit)
       ) { row -> HeldLease? in
         if row.isNull(0) { return nil }
         let paused = row.text(3).split(separator: ",").map { SweepID(String($0)) }

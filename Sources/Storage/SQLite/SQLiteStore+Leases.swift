@@ -97,20 +97,26 @@ extension SQLiteStore {
       let limit: SQLValue = policy.everyLease ? .null : .real(now)
       let expired = try db.rows(
         """
-        SELECT id, lease_token, worker FROM task WHERE state = 'running' AND lease_until <= coalesce(?, lease_until)
-        ORDER BY id
-        """, limit
+        SELECT t.id, t.lease_token, t.worker, w.host, ? - w.seen_at, w.memory_used, w.memory_limit,
+          (SELECT s.id FROM sweep_task st JOIN sweep s ON s.number = st.sweep
+           WHERE st.task = t.id AND s.state <> 'cancelled' ORDER BY s.number LIMIT 1)
+        FROM task t LEFT JOIN worker w ON w.id = t.worker
+        WHERE t.state = 'running' AND t.lease_until <= coalesce(?, t.lease_until) ORDER BY t.id
+        """, SQLValue(now), limit
       ) { row in
-        let lease = TaskLease(task: TaskID(Int64(row.integer(0))), token: LeaseToken(Int64(row.integer(1))))
-        return (lease: lease, worker: WorkerID(row.text(2)))
+        let worker = SilentWorker(
+          id: WorkerID(row.text(2)), host: row.isNull(3) ? nil : row.text(3), silence: row.optionalReal(4),
+          memory: MemoryUse(storedUse: row.optionalInteger(5), limit: row.optionalInteger(6)))
+        return ReapedTask(
+          lease: TaskLease(task: TaskID(Int64(row.integer(0))), token: LeaseToken(Int64(row.integer(1)))),
+          sweep: row.isNull(7) ? nil : SweepID(row.text(7)), worker: worker.id, error: worker.obituary, state: .ready)
       }
-      return try expired.map { lease, worker in
-        let (state, _) = try Self.countFailure(
-          lease, .expired, limit: policy.failureLimit, error: "its worker \(worker) was not heard of any more",
-          log: nil,
-          now: now, &db
-        ) { _ in 0 }
-        return ReapedTask(task: lease.task, worker: worker, state: state)
+      return try expired.map { task in
+        var task = task
+        task.state = try Self.countFailure(
+          task.lease, .expired, limit: policy.failureLimit, error: task.error, log: nil, now: now, &db
+        ) { _ in 0 }.state
+        return task
       }
     }
   }

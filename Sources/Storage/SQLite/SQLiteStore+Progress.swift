@@ -105,7 +105,7 @@ extension SQLiteStore {
         """
         SELECT w.id, w.host, w.process, w.version, w.numerics_version, w.cpu, w.threads, w.condition, w.reason,
           w.started_at, w.seen_at, w.stopped_at,
-          (SELECT count(*) FROM task_attempt a WHERE a.worker = w.id AND a.outcome = 'done')
+          (SELECT count(*) FROM task_attempt a WHERE a.worker = w.id AND a.outcome = 'done'), w.memory_used, w.memory_limit
         FROM worker w WHERE w.seen_at > ? AND (? OR w.stopped_at IS NULL)
         ORDER BY w.seen_at DESC, w.id
         """, SQLValue(now - (seconds ?? .infinity)), SQLValue(seconds == nil)
@@ -128,6 +128,7 @@ extension SQLiteStore {
     return WorkerStatus(
       registration: registration, condition: WorkerCondition(stored: row.text(7), reason: row.text(8)),
       startedAt: row.real(9), seenAt: row.real(10),
+      memory: MemoryUse(storedUse: row.optionalInteger(13), limit: row.optionalInteger(14)),
       stoppedAt: row.optionalReal(11), running: [], finished: row.integer(12))
   }
 

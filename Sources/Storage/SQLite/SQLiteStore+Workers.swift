@@ -15,14 +15,17 @@ extension SQLiteStore {
     }
   }
 
-  package func heartbeat(_ worker: WorkerID, _ condition: WorkerCondition, for seconds: Double) throws -> HeartbeatReply
-  {
+  package func heartbeat(
+    _ worker: WorkerID, _ condition: WorkerCondition, memory: MemoryUse?, for seconds: Double
+  ) throws -> HeartbeatReply {
     let (word, reason) = condition.stored
     return try writing { db, now in
       let isKnown = try db.run(
-        "UPDATE worker SET seen_at = ?, condition = ?, reason = ? WHERE id = ? AND condition <> 'stopped'",
-        SQLValue(now),
-        SQLValue(word), SQLValue(reason), SQLValue(worker.text))
+        """
+        UPDATE worker SET seen_at = ?, condition = ?, reason = ?, memory_used = ?, memory_limit = ?
+        WHERE id = ? AND condition <> 'stopped'
+        """, SQLValue(now), SQLValue(word), SQLValue(reason), SQLValue(memory?.used), SQLValue(memory?.limit),
+        SQLValue(worker.text))
       guard isKnown > 0 else { throw Self.missing(worker) }
       let leases = try Self.leases(of: worker, &db)
       var cancelled: [TaskLease] = []

@@ -95,8 +95,13 @@ package struct ReapPolicy: Sendable {
 
 /// A task whose lease was taken away.
 package struct ReapedTask: Sendable, Equatable {
-  package var task: TaskID
+  /// The lease that was taken: its token is the attempt's.
+  package var lease: TaskLease
+  /// The oldest sweep that wants the task; nil when none does any more.
+  package var sweep: SweepID?
   package var worker: WorkerID
+  /// Why: what is known of the worker.
+  package var error: String
   /// `ready`, `parked`, or `cancelled` when nobody wants it any more.
   package var state: TaskState
 }

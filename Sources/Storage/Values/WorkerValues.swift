@@ -58,6 +58,52 @@ package enum WorkerCondition: Sendable, Equatable {
   }
 }
 
+/// How much memory a worker uses, in bytes.
+package struct MemoryUse: Sendable, Equatable, CustomStringConvertible {
+  /// Its own, without the pages of mapped files.
+  package var used: Int
+  /// What it may use before the system ends it.
+  package var limit: Int
+
+  package init(used: Int, limit: Int) {
+    self.used = used
+    self.limit = limit
+  }
+
+  /// What a database has of it; nil where that is not all.
+  init?(storedUse used: Int?, limit: Int?) {
+    guard let used, let limit else { return nil }
+    self.init(used: used, limit: limit)
+  }
+
+  package var description: String { "\(Self.words(used)) of \(Self.words(limit)) of memory" }
+
+  private static func words(_ bytes: Int) -> String {
+    let gibibytes = Double(bytes) / 0x1p30
+    return gibibytes >= 1 ? "\((gibibytes * 10).rounded() / 10) GiB" : "\(bytes >> 20) MiB"
+  }
+}
+
+/// A worker that was not heard of any more, as far as is known.
+struct SilentWorker {
+  var id: WorkerID
+  /// Nil where the database has no such worker.
+  var host: String?
+  /// Seconds since its last heartbeat.
+  var silence: Double?
+  /// At its last heartbeat.
+  var memory: MemoryUse?
+
+  /// Why its lease is taken away. A worker that the system ended for its memory can't say so: its last words are what
+  /// is left.
+  var obituary: String {
+    guard let silence else { return "its worker \(id) was not heard of any more" }
+    let place = host.map { " on \($0)" } ?? ""
+    let use = memory.map { ", using \($0)" } ?? ""
+    return "its worker \(id)\(place) was last heard of \(Int(max(0, min(silence, 1e12)).rounded())) s ago\(use)"
+  }
+}
+
 /// What a heartbeat brings back.
 package struct HeartbeatReply: Sendable, Equatable {
   /// The leases that are still the worker's, now renewed. Any other it had is lost: stop computing.
@@ -75,6 +121,8 @@ package struct WorkerStatus: Sendable, Equatable {
   package var startedAt: Double
   /// The last heartbeat, seconds since 1970.
   package var seenAt: Double
+  /// What it used then; nil where it can't be told.
+  package var memory: MemoryUse?
   /// When it signed off; nil while it has not.
   package var stoppedAt: Double?
   /// Tasks in its hands, by title.
