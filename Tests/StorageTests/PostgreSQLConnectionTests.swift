@@ -197,8 +197,9 @@ import Testing
     let store = try fixture.open()
     _ = try await store.submit(SweepSubmission("a"))
     let name = try #require(fixture.uri.split(separator: "/").last)
+    // Waits until the backends are gone: before that, a call may still reach one.
     let terminate =
-      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '\(name)' AND pid <> pg_backend_pid()"
+      "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE datname = '\(name)' AND pid <> pg_backend_pid()"
     // Between calls: nobody notices.
     try await TestServers.postgreSQL().sql(terminate)
     #expect(try await store.sweeps(in: nil).count == 1)

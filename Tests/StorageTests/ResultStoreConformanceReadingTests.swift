@@ -1,4 +1,5 @@
 import Diagnostics
+import Schemas
 import SweepRecords
 import Testing
 
@@ -68,7 +69,7 @@ import Testing
         "worker|ready|2|7.0"
       ])
     #expect(try await store.workers().map(\.finished) == [2])
-    #expect(try await store.schemaVersion() == 2)
+    #expect(try await store.schemaVersion() == Schemas.sqliteMigrations.count)
     #expect(try await store.now() == fixture.clock.now)
   }
 
