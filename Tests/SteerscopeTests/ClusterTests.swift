@@ -90,7 +90,7 @@ struct ClusterTests {
       let id = first.result.trimmingCharacters(in: .newlines)
       let processes = [
         try cluster.start("coordinator", name: "coordinator"), try cluster.start("worker", "--threads", "1", name: "a"),
-        try cluster.start("worker", "--threads", "1", "--log-format", "json", name: "b"),
+        try cluster.start("worker", "--threads", "1", "--log-format", "json", "--verbose", name: "b"),
       ]
       defer { end(processes) }
       let watched = try cluster.call("watch", id, "--interval", "0.2")
@@ -137,7 +137,7 @@ struct ClusterTests {
       #expect(entry["sweep"] is String && entry["task"] is Int && entry["attempt"] is Int)
       tasks += 1
     }
-    #expect(lines.count > 2)
+    #expect(tasks > 0 && lines.count > tasks)
     let secret = try #require(
       URL(string: cluster.environment["STEERSCOPE_DATABASE"] ?? "")?.password(percentEncoded: false))
     for name in ["coordinator.err", "a.err", "b.err"] { #expect(try !cluster.program.text(name).contains(secret)) }
