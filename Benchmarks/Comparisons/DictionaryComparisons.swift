@@ -6,9 +6,14 @@ internal import SparseAutoencoders
 internal import SweepRecords
 internal import TensorFiles
 
-/// Matrix products with weights that were packed once, as a model's are.
+/// Matrix products with weights that were packed once, as a model's are, or that are read as they lie in an SAE's file.
 struct ProductComparison: Comparison {
-  private var products: [String: (x: Matrix, weights: PackedMatrix, y: Matrix)] = [:]
+  private enum Weights {
+    case packed(PackedMatrix)
+    case rowMajor(Matrix)
+  }
+  private var factors: [String: (x: Matrix, weights: Weights)] = [:]
+  private var results: [String: Matrix] = [:]
   private let pool: ThreadPool
 
   init(_ inputs: Inputs) throws {
@@ -16,25 +21,37 @@ struct ProductComparison: Comparison {
     let file = try inputs.file("gemm")
     for name in file.tensorNames where name.hasSuffix(".x") {
       let shape = String(name.dropLast(2))
-      let x = try inputs.matrix(name, in: file)
-      let weights = PackedMatrix(try inputs.matrix("\(shape).w", in: file), pool: pool)
-      products[shape] = (x, weights, Matrix(rows: x.rows, columns: weights.outputs))
+      let (x, weights) = (try inputs.matrix(name, in: file), try inputs.matrix("\(shape).w", in: file))
+      if shape.hasSuffix("row-major") {
+        factors[shape] = (x, .rowMajor(weights))
+      } else {
+        factors[shape] = (x, .packed(PackedMatrix(weights, pool: pool)))
+        results[shape] = Matrix(rows: x.rows, columns: weights.rows)
+      }
     }
   }
 
   mutating func result() throws -> SafetensorsWriter {
     var writer = SafetensorsWriter()
-    for (shape, product) in products {
-      let y = multiply(product.x, product.weights, pool: pool)
+    for shape in factors.keys.sorted() {
+      multiply(shape)
+      guard let y = results[shape] else { continue }
       try writer.add(shape, shape: [y.rows, y.columns], floats: y.elements)
     }
     return writer
   }
 
-  mutating func run(_ part: String) throws {
-    guard var product = products.removeValue(forKey: part) else { return }
-    multiply(product.x, product.weights, into: &product.y, pool: pool)
-    products[part] = product
+  mutating func run(_ part: String) throws { multiply(part) }
+
+  private mutating func multiply(_ shape: String) {
+    guard let (x, weights) = factors[shape] else { return }
+    switch weights {
+    case .rowMajor(let weights): results[shape] = Kernels.multiply(x, weights, pool: pool)
+    case .packed(let weights):
+      guard var y = results.removeValue(forKey: shape) else { return }
+      Kernels.multiply(x, weights, into: &y, pool: pool)
+      results[shape] = y
+    }
   }
 }
 

@@ -14,6 +14,8 @@ SHAPES = {
     "256x576x1536": (256, 576, 1536), "256x1536x576": (256, 1536, 576), "768x576x576": (768, 576, 576),
     "256x2304x9216": (256, 2304, 9216), "256x9216x2304": (256, 9216, 2304), "256x2304x2048": (256, 2304, 2048),
     "192x2304x16384": (192, 2304, 16384),
+    # The same as an SAE's file has it, [inputs, outputs]: nothing is packed beforehand.
+    "192x2304x16384 row-major": (192, 2304, 16384),
 }
 
 
@@ -24,7 +26,8 @@ def gaussian(seed, *shape):
 def gemm(folder):
     tensors = {}
     for index, (name, (m, k, n)) in enumerate(SHAPES.items()):
-        tensors[name + ".x"], tensors[name + ".w"] = gaussian(index, m, k), gaussian(100 + index, n, k)
+        tensors[name + ".x"] = gaussian(index, m, k)
+        tensors[name + ".w"] = gaussian(100 + index, *((k, n) if name.endswith("row-major") else (n, k)))
     store(folder, "gemm", tensors)
 
 

@@ -79,3 +79,37 @@ static inline processor_float8 processor_sqrt8(processor_float8 a) { return __bu
 static inline processor_double8 processor_widen8(processor_float8 a) {
   return __builtin_convertvector(a, processor_double8);
 }
+
+/* Numbers of a stored type, wherever they lie, widened to float32 (Swift calls a function for each such vector). */
+#define PROCESSOR_LOAD(name, count, element, result, work) \
+  static inline result name(const void *address) { \
+    typedef element stored __attribute__((ext_vector_type(count))); \
+    stored values; \
+    __builtin_memcpy(&values, address, sizeof(values)); \
+    work \
+  }
+#define PROCESSOR_BFLOAT16(name, count, result) \
+  PROCESSOR_LOAD(name, count, uint16_t, result, \
+    typedef uint32_t words __attribute__((ext_vector_type(count))); \
+    words wide = __builtin_convertvector(values, words) << 16; \
+    result floats; \
+    __builtin_memcpy(&floats, &wide, sizeof(floats)); \
+    return floats;)
+
+typedef float processor_float4 __attribute__((ext_vector_type(4)));
+PROCESSOR_LOAD(processor_load_half4, 4, _Float16, processor_float4, return __builtin_convertvector(values, processor_float4);)
+PROCESSOR_LOAD(processor_load_half8, 8, _Float16, processor_float8, return __builtin_convertvector(values, processor_float8);)
+PROCESSOR_LOAD(
+  processor_load_half16, 16, _Float16, processor_float16, return __builtin_convertvector(values, processor_float16);)
+PROCESSOR_BFLOAT16(processor_load_bfloat4, 4, processor_float4)
+PROCESSOR_BFLOAT16(processor_load_bfloat8, 8, processor_float8)
+PROCESSOR_BFLOAT16(processor_load_bfloat16, 16, processor_float16)
+
+typedef uint8_t processor_bytes16 __attribute__((ext_vector_type(16)));
+typedef int8_t processor_signed_bytes16 __attribute__((ext_vector_type(16)));
+static inline processor_float16 processor_widen_bytes16(processor_bytes16 a) {
+  return __builtin_convertvector(a, processor_float16);
+}
+static inline processor_float16 processor_widen_signed_bytes16(processor_signed_bytes16 a) {
+  return __builtin_convertvector(a, processor_float16);
+}

@@ -1,3 +1,5 @@
+internal import CProcessor
+
 /// ggml's block formats: runs of weights that share scales, as llama.cpp stores them.
 ///
 /// Layouts and formulas: ggml's `ggml-common.h` and `ggml-quants.c`. All scales are float16.
@@ -97,16 +99,15 @@ private func bytes16(_ source: UnsafeRawPointer, _ offset: Int) -> Bytes16 {
 
 /// Stores `scale * (quants - shift)` for 16 quants.
 @inline(__always)
-private func store(_ quants: Bytes16, shift: Int32, scale: Float, to target: UnsafeMutablePointer<Float>) {
-  let integers = SIMD16<Int32>(truncatingIfNeeded: quants) &- SIMD16<Int32>(repeating: shift)
-  let values = SIMD16<Float>(integers) * SIMD16<Float>(repeating: scale)
+private func store(_ quants: Bytes16, shift: Float, scale: Float, to target: UnsafeMutablePointer<Float>) {
+  let values = (processor_widen_bytes16(quants) - SIMD16(repeating: shift)) * SIMD16(repeating: scale)
   UnsafeMutableRawPointer(target).storeBytes(of: values, as: SIMD16<Float>.self)
 }
 
 /// Stores `scale * quants + offset` for 16 quants.
 @inline(__always)
 private func store(_ quants: Bytes16, scale: Float, offset: Float, to target: UnsafeMutablePointer<Float>) {
-  let products = SIMD16<Float>(SIMD16<Int32>(truncatingIfNeeded: quants)) * SIMD16<Float>(repeating: scale)
+  let products = processor_widen_bytes16(quants) * SIMD16<Float>(repeating: scale)
   let values = products + SIMD16<Float>(repeating: offset)
   UnsafeMutableRawPointer(target).storeBytes(of: values, as: SIMD16<Float>.self)
 }
@@ -160,7 +161,7 @@ private func blockQ8_0(_ source: UnsafeRawPointer, _ target: UnsafeMutablePointe
   let scale = SIMD16<Float>(repeating: half(source, 0))
   for offset in stride(from: 0, to: 32, by: 16) {
     let quants = source.loadUnaligned(fromByteOffset: 2 + offset, as: SIMD16<Int8>.self)
-    let values = SIMD16<Float>(SIMD16<Int32>(truncatingIfNeeded: quants)) * scale
+    let values = processor_widen_signed_bytes16(quants) * scale
     UnsafeMutableRawPointer(target + offset).storeBytes(of: values, as: SIMD16<Float>.self)
   }
 }

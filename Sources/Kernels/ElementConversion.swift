@@ -1,3 +1,5 @@
+internal import CProcessor
+
 /// Stored element types that `convert` turns into `Float`; all little-endian, at any alignment.
 package enum FloatFormat: Sendable, CaseIterable {
   case float64, float32, float16, bfloat16
@@ -135,7 +137,7 @@ private func convertFloat64(_ source: UnsafeRawPointer, to target: UnsafeMutable
 private func convertFloat16(_ source: UnsafeRawPointer, to target: UnsafeMutablePointer<Float>, count: Int) {
   var index = 0
   while index + 8 <= count {
-    let values = SIMD8<Float>(source.loadUnaligned(fromByteOffset: index * 2, as: SIMD8<Float16>.self))
+    let values = processor_load_half8(source + index &* 2)
     UnsafeMutableRawPointer(target + index).storeBytes(of: values, as: SIMD8<Float>.self)
     index += 8
   }
@@ -148,9 +150,8 @@ private func convertFloat16(_ source: UnsafeRawPointer, to target: UnsafeMutable
 private func convertBFloat16(_ source: UnsafeRawPointer, to target: UnsafeMutablePointer<Float>, count: Int) {
   var index = 0
   while index + 8 <= count {
-    let bits = source.loadUnaligned(fromByteOffset: index * 2, as: SIMD8<UInt16>.self)
-    let values = SIMD8<UInt32>(truncatingIfNeeded: bits) &<< 16
-    UnsafeMutableRawPointer(target + index).storeBytes(of: values, as: SIMD8<UInt32>.self)
+    let values = processor_load_bfloat8(source + index &* 2)
+    UnsafeMutableRawPointer(target + index).storeBytes(of: values, as: SIMD8<Float>.self)
     index += 8
   }
   while index < count {

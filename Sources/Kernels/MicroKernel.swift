@@ -42,7 +42,7 @@ private enum BFloat16Panel: PanelFormat {
 private enum Float16Panel: PanelFormat {
   @inline(__always) static var bytesPerStep: Int { 32 }
   @inline(__always) static func load(_ address: UnsafeRawPointer) -> SIMD16<Float> {
-    SIMD16<Float>(address.loadUnaligned(as: SIMD16<Float16>.self))
+    processor_load_half16(address)
   }
 }
 
@@ -153,7 +153,7 @@ private typealias Tile7<Row: Panels> = Taller<Tile6<Row>>
 private typealias Tile8<Row: Panels> = Taller<Tile7<Row>>
 
 /// How a tile finds its numbers: `a[i * rowStride + k * stepStride]`, `b` as panels of 16 with `bStep` bytes a step of k,
-/// `c[i * cStride + column]`. With `continuing` the chains go on from what `c` holds.
+/// `c[i * cStride + column]`. With `continuing` the chains go on from what `c` holds, and end in `results` where that is set.
 struct TileOperands {
   var steps: Int
   var a: UnsafePointer<Float>
@@ -163,6 +163,9 @@ struct TileOperands {
   var c: UnsafeMutablePointer<Float>
   var cStride: Int
   var continuing: Bool
+  /// Where the results go instead of `c`.
+  var results: UnsafeMutablePointer<Float>?
+  var resultStride = 0
 }
 
 /// What will be read later: tiles ask for it line by line, to have it in the second-level cache by then. It lies in runs of
@@ -279,7 +282,11 @@ private enum RowOrder: TileOrder {
     a += stepStride
     b += bStep
   }
-  tile.store(operands.c, stride: operands.cStride)
+  if let results = operands.results {
+    tile.store(results, stride: operands.resultStride)
+  } else {
+    tile.store(operands.c, stride: operands.cStride)
+  }
 }
 
 /// Finds the type for the height of a tile.
@@ -355,23 +362,33 @@ func multiplyRowBlocks(
     let start = end
     end = rowBlocks.start(block &+ 1)
     let rows = end &- start
-    let next = operands.c + rows &* operands.cStride
+    let nextChains = operands.c + rows &* operands.cStride
+    let nextResults = operands.results.map { $0 + rows &* operands.resultStride }
     if block &+ 1 < blocks.upperBound {
-      // The next tile's results: its chains can't begin before these arrive.
-      var line = next
-      for _ in 0..<rows {
-        processor_prefetch(line)
-        if TileShape.panels > 1 {
-          processor_prefetch(line + 16)
-          processor_prefetch(line + 32)
-        }
-        line += operands.cStride
+      // What the next tile begins with, and the places of its results: its chains can't begin before these arrive.
+      if operands.continuing || nextResults == nil {
+        prefetchTile(nextChains, stride: operands.cStride, rows: rows)
       }
+      if let nextResults { prefetchTile(nextResults, stride: operands.resultStride, rows: rows) }
     }
     let call = TileCall(operands: operands, ahead: ahead.take())
     runTile(rows: rows, panels: panels, Float32Panel.self, PackedOrder.self, call)
     operands.a += rows &* operands.steps
-    operands.c = next
+    operands.c = nextChains
+    operands.results = nextResults
+  }
+}
+
+/// Asks for the lines of a tile.
+@inline(__always) private func prefetchTile(_ tile: UnsafeMutablePointer<Float>, stride: Int, rows: Int) {
+  var line = tile
+  for _ in 0..<rows {
+    processor_prefetch(line)
+    if TileShape.panels > 1 {
+      processor_prefetch(line + 16)
+      processor_prefetch(line + 32)
+    }
+    line += stride
   }
 }
 

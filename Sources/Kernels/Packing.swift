@@ -1,3 +1,5 @@
+internal import CProcessor
+
 // Copies that bring factors into the order in which the micro-kernels read them. Helpers are repeated per file on purpose:
 // without whole-module optimisation nothing is inlined across files.
 
@@ -11,6 +13,7 @@ private protocol StoredElement {
   static func load(_ address: UnsafeRawPointer) -> Float
   static func load4(_ address: UnsafeRawPointer) -> SIMD4<Float>
   static func load8(_ address: UnsafeRawPointer) -> SIMD8<Float>
+  static func load16(_ address: UnsafeRawPointer) -> SIMD16<Float>
 }
 
 private enum StoredFloat32: StoredElement {
@@ -22,6 +25,9 @@ private enum StoredFloat32: StoredElement {
   @inline(__always) static func load4(_ address: UnsafeRawPointer) -> SIMD4<Float> {
     address.loadUnaligned(as: SIMD4<Float>.self)
   }
+  @inline(__always) static func load16(_ address: UnsafeRawPointer) -> SIMD16<Float> {
+    address.loadUnaligned(as: SIMD16<Float>.self)
+  }
 }
 
 private enum StoredBFloat16: StoredElement {
@@ -30,12 +36,13 @@ private enum StoredBFloat16: StoredElement {
     Float(bitPattern: UInt32(address.loadUnaligned(as: UInt16.self)) << 16)
   }
   @inline(__always) static func load8(_ address: UnsafeRawPointer) -> SIMD8<Float> {
-    let words = SIMD8<UInt32>(truncatingIfNeeded: address.loadUnaligned(as: SIMD8<UInt16>.self))
-    return unsafeBitCast(words &<< SIMD8(repeating: 16), to: SIMD8<Float>.self)
+    processor_load_bfloat8(address)
   }
   @inline(__always) static func load4(_ address: UnsafeRawPointer) -> SIMD4<Float> {
-    let words = SIMD4<UInt32>(truncatingIfNeeded: address.loadUnaligned(as: SIMD4<UInt16>.self))
-    return unsafeBitCast(words &<< SIMD4(repeating: 16), to: SIMD4<Float>.self)
+    processor_load_bfloat4(address)
+  }
+  @inline(__always) static func load16(_ address: UnsafeRawPointer) -> SIMD16<Float> {
+    processor_load_bfloat16(address)
   }
 }
 
@@ -45,10 +52,13 @@ private enum StoredFloat16: StoredElement {
     Float(address.loadUnaligned(as: Float16.self))
   }
   @inline(__always) static func load8(_ address: UnsafeRawPointer) -> SIMD8<Float> {
-    SIMD8<Float>(address.loadUnaligned(as: SIMD8<Float16>.self))
+    processor_load_half8(address)
   }
   @inline(__always) static func load4(_ address: UnsafeRawPointer) -> SIMD4<Float> {
-    SIMD4<Float>(address.loadUnaligned(as: SIMD4<Float16>.self))
+    processor_load_half4(address)
+  }
+  @inline(__always) static func load16(_ address: UnsafeRawPointer) -> SIMD16<Float> {
+    processor_load_half16(address)
   }
 }
 
@@ -114,8 +124,7 @@ func packRowMajor(
     var out = UnsafeMutableRawPointer(target + step &* 16)
     var from = row
     for _ in 0..<whole {
-      out.storeBytes(of: Element.load8(from), as: SIMD8<Float>.self)
-      out.storeBytes(of: Element.load8(from + 8 &* Element.bytes), toByteOffset: 32, as: SIMD8<Float>.self)
+      out.storeBytes(of: Element.load16(from), as: SIMD16<Float>.self)
       out += panelSteps &* 64
       from += 16 &* Element.bytes
     }

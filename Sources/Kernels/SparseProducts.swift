@@ -1,3 +1,5 @@
+internal import CProcessor
+
 // Sparse rows times a matrix that lies in a file.
 
 /// y = S B: `[m, n]` of entries times B `[n, columns]`, row-major in raw bytes of `type`.
@@ -45,15 +47,14 @@ private func addRows(
     }
   case .float16:
     addRows(b, stride: 2, columns, indices, weights, output, { Float($0.loadUnaligned(as: Float16.self)) }) {
-      SIMD8<Float>($0.loadUnaligned(as: SIMD8<Float16>.self))
+      processor_load_half8($0)
     }
   case .bfloat16:
     addRows(
       b, stride: 2, columns, indices, weights, output,
       { Float(bitPattern: UInt32($0.loadUnaligned(as: UInt16.self)) << 16) }
     ) {
-      let words = SIMD8<UInt32>(truncatingIfNeeded: $0.loadUnaligned(as: SIMD8<UInt16>.self))
-      return unsafeBitCast(words &<< SIMD8(repeating: 16), to: SIMD8<Float>.self)
+      processor_load_bfloat8($0)
     }
   }
 }

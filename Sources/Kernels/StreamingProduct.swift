@@ -22,8 +22,7 @@ private enum StreamedBFloat16: StreamedElement {
     Float(bitPattern: UInt32(address.loadUnaligned(as: UInt16.self)) << 16)
   }
   @inline(__always) static func load16(_ address: UnsafeRawPointer) -> SIMD16<Float> {
-    let words = SIMD16<UInt32>(truncatingIfNeeded: address.loadUnaligned(as: SIMD16<UInt16>.self))
-    return unsafeBitCast(words &<< SIMD16(repeating: 16), to: SIMD16<Float>.self)
+    processor_load_bfloat16(address)
   }
 }
 
@@ -33,7 +32,7 @@ private enum StreamedFloat16: StreamedElement {
     Float(address.loadUnaligned(as: Float16.self))
   }
   @inline(__always) static func load16(_ address: UnsafeRawPointer) -> SIMD16<Float> {
-    SIMD16<Float>(address.loadUnaligned(as: SIMD16<Float16>.self))
+    processor_load_half16(address)
   }
 }
 
@@ -42,31 +41,69 @@ private protocol StreamedBlock {
   static var steps: Int { get }
   static var columns: Int { get }
   init<Element: StreamedElement>(_: Element.Type, _ b: UnsafeRawPointer, rowBytes: Int)
-  /// Goes on with the chains of one row: `x` holds one number a step.
-  func add(_ x: UnsafePointer<Float>, to sums: inout StreamedColumns)
-  /// The same for two rows, step by step in turn.
-  func add(
-    _ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, to sums: inout StreamedColumns,
-    _ others: inout StreamedColumns)
+  /// Goes on with the chains of some rows, step by step in turn: `x` holds one number a row and step, rows `rowStride` apart.
+  func add<Rows: StreamedRows>(_ x: UnsafePointer<Float>, rowStride: Int, to sums: inout Rows)
 }
 
-/// Chains of one row.
-private struct StreamedColumns {
+/// The chains of a few rows in 16 or 32 columns.
+private protocol StreamedRows {
+  static var count: Int { get }
+  init(_ c: UnsafeMutableRawPointer, rowBytes: Int, wide: Bool)
+  mutating func addNarrow(_ x: UnsafePointer<Float>, rowStride: Int, _ low: SIMD16<Float>)
+  mutating func addWide(_ x: UnsafePointer<Float>, rowStride: Int, _ low: SIMD16<Float>, _ high: SIMD16<Float>)
+  func store(_ c: UnsafeMutableRawPointer, rowBytes: Int, wide: Bool)
+}
+
+private struct OneRow: StreamedRows {
   var low: SIMD16<Float>
   var high: SIMD16<Float>
-
-  @inline(__always) init(_ c: UnsafeMutableRawPointer, wide: Bool) {
+  @inline(__always) static var count: Int { 1 }
+  @inline(__always) init(_ c: UnsafeMutableRawPointer, rowBytes: Int, wide: Bool) {
     low = c.loadUnaligned(as: SIMD16<Float>.self)
     high = wide ? c.loadUnaligned(fromByteOffset: 64, as: SIMD16<Float>.self) : low
   }
-
-  @inline(__always) func store(_ c: UnsafeMutableRawPointer, wide: Bool) {
+  @inline(__always) mutating func addNarrow(_ x: UnsafePointer<Float>, rowStride: Int, _ b: SIMD16<Float>) {
+    low = processor_fma16(SIMD16(repeating: x.pointee), b, low)
+  }
+  @inline(__always) mutating func addWide(
+    _ x: UnsafePointer<Float>, rowStride: Int, _ b: SIMD16<Float>, _ next: SIMD16<Float>
+  ) {
+    let x = SIMD16(repeating: x.pointee)
+    low = processor_fma16(x, b, low)
+    high = processor_fma16(x, next, high)
+  }
+  @inline(__always) func store(_ c: UnsafeMutableRawPointer, rowBytes: Int, wide: Bool) {
     c.storeBytes(of: low, as: SIMD16<Float>.self)
     if wide { c.storeBytes(of: high, toByteOffset: 64, as: SIMD16<Float>.self) }
   }
 }
 
-/// One step, 16 columns; the upper chains are not used.
+/// Twice as many rows.
+private struct TwiceRows<Half: StreamedRows>: StreamedRows {
+  var first: Half
+  var second: Half
+  @inline(__always) static var count: Int { 2 &* Half.count }
+  @inline(__always) init(_ c: UnsafeMutableRawPointer, rowBytes: Int, wide: Bool) {
+    first = Half(c, rowBytes: rowBytes, wide: wide)
+    second = Half(c + Half.count &* rowBytes, rowBytes: rowBytes, wide: wide)
+  }
+  @inline(__always) mutating func addNarrow(_ x: UnsafePointer<Float>, rowStride: Int, _ low: SIMD16<Float>) {
+    first.addNarrow(x, rowStride: rowStride, low)
+    second.addNarrow(x + Half.count &* rowStride, rowStride: rowStride, low)
+  }
+  @inline(__always) mutating func addWide(
+    _ x: UnsafePointer<Float>, rowStride: Int, _ low: SIMD16<Float>, _ high: SIMD16<Float>
+  ) {
+    first.addWide(x, rowStride: rowStride, low, high)
+    second.addWide(x + Half.count &* rowStride, rowStride: rowStride, low, high)
+  }
+  @inline(__always) func store(_ c: UnsafeMutableRawPointer, rowBytes: Int, wide: Bool) {
+    first.store(c, rowBytes: rowBytes, wide: wide)
+    second.store(c + Half.count &* rowBytes, rowBytes: rowBytes, wide: wide)
+  }
+}
+
+/// One step, 16 columns.
 private struct NarrowStep: StreamedBlock {
   let low: SIMD16<Float>
   @inline(__always) static var steps: Int { 1 }
@@ -74,15 +111,8 @@ private struct NarrowStep: StreamedBlock {
   @inline(__always) init<Element: StreamedElement>(_: Element.Type, _ b: UnsafeRawPointer, rowBytes: Int) {
     low = Element.load16(b)
   }
-  @inline(__always) func add(_ x: UnsafePointer<Float>, to sums: inout StreamedColumns) {
-    sums.low = processor_fma16(SIMD16(repeating: x.pointee), low, sums.low)
-  }
-  @inline(__always) func add(
-    _ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, to sums: inout StreamedColumns,
-    _ others: inout StreamedColumns
-  ) {
-    add(x, to: &sums)
-    add(y, to: &others)
+  @inline(__always) func add<Rows: StreamedRows>(_ x: UnsafePointer<Float>, rowStride: Int, to sums: inout Rows) {
+    sums.addNarrow(x, rowStride: rowStride, low)
   }
 }
 
@@ -96,17 +126,8 @@ private struct WideStep: StreamedBlock {
     low = Element.load16(b)
     high = Element.load16(b + 16 &* Element.bytes)
   }
-  @inline(__always) func add(_ x: UnsafePointer<Float>, to sums: inout StreamedColumns) {
-    let x = SIMD16(repeating: x.pointee)
-    sums.low = processor_fma16(x, low, sums.low)
-    sums.high = processor_fma16(x, high, sums.high)
-  }
-  @inline(__always) func add(
-    _ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, to sums: inout StreamedColumns,
-    _ others: inout StreamedColumns
-  ) {
-    add(x, to: &sums)
-    add(y, to: &others)
+  @inline(__always) func add<Rows: StreamedRows>(_ x: UnsafePointer<Float>, rowStride: Int, to sums: inout Rows) {
+    sums.addWide(x, rowStride: rowStride, low, high)
   }
 }
 
@@ -120,31 +141,23 @@ private struct Twice<Half: StreamedBlock>: StreamedBlock {
     first = Half(Element.self, b, rowBytes: rowBytes)
     second = Half(Element.self, b + Half.steps &* rowBytes, rowBytes: rowBytes)
   }
-  @inline(__always) func add(_ x: UnsafePointer<Float>, to sums: inout StreamedColumns) {
-    first.add(x, to: &sums)
-    second.add(x + Half.steps, to: &sums)
-  }
-  @inline(__always) func add(
-    _ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, to sums: inout StreamedColumns,
-    _ others: inout StreamedColumns
-  ) {
-    first.add(x, y, to: &sums, &others)
-    second.add(x + Half.steps, y + Half.steps, to: &sums, &others)
+  @inline(__always) func add<Rows: StreamedRows>(_ x: UnsafePointer<Float>, rowStride: Int, to sums: inout Rows) {
+    first.add(x, rowStride: rowStride, to: &sums)
+    second.add(x + Half.steps, rowStride: rowStride, to: &sums)
   }
 }
 
-// What fits the registers beside one row's chains: 4 x 16 numbers in eight of sixteen, 8 x 32 in sixteen of thirty-two.
+// What fits the registers beside the chains: 4 x 16 numbers in eight of sixteen and two rows, 8 x 32 in sixteen of thirty-two and
+// four rows.
 #if X86_64_V4
   private typealias LargeBlock = Twice<Twice<Twice<WideStep>>>
   private typealias SmallBlock = Twice<Twice<Twice<NarrowStep>>>
+  private typealias RowsAtOnce = TwiceRows<TwiceRows<OneRow>>
 #else
   private typealias LargeBlock = Twice<Twice<NarrowStep>>
   private typealias SmallBlock = LargeBlock
+  private typealias RowsAtOnce = TwiceRows<OneRow>
 #endif
-
-/// How far ahead in its rows the streamed factor is asked for: the processor's own prefetching follows long rows well, and needs
-/// only a nudge where the work on one block lets it fall behind.
-private let bytesAhead = 256
 
 /// A left factor in the order in which the streaming kernel reads it: groups of steps, `[group][row][step of the group]`.
 struct StreamedLeftFactor {
@@ -169,11 +182,15 @@ struct StreamedLeftFactor {
   }
 }
 
-/// A strip of columns of a row-major factor, so narrow that its results stay in the caches.
+/// A strip of columns of a row-major factor.
 struct StreamedStrip {
   var b: UnsafeRawPointer
   var rowBytes: Int
   var columns: Int
+
+  /// Results of a strip: a part of the second-level cache. They would fit the first with shorter rows, but memory delivers long
+  /// rows faster than that would gain.
+  static let results = 1 << 16
 }
 
 /// `c[i, j] = sum over k of left[i, k] * b[k, j]` for a strip of columns, some steps of k at a time.
@@ -199,17 +216,18 @@ private func stream<Element: StreamedElement>(
   var step = 0
   while step &+ group <= left.steps {
     let row = strip.b + step &* strip.rowBytes
-    let x = UnsafePointer(left.packed + step &* rows)
-    streamGroup(LargeBlock.self, Element.self, row, strip.rowBytes, 0..<wide, x, rows, c, cStride)
-    if wide < narrow {
-      streamGroup(SmallBlock.self, Element.self, row, strip.rowBytes, wide..<narrow, x, rows, c, cStride)
-    }
+    let call = StreamedCall(
+      b: row, rowBytes: strip.rowBytes, x: UnsafePointer(left.packed + step &* rows), rows: rows,
+      c: c,
+      cStride: cStride)
+    streamGroup(LargeBlock.self, Element.self, 0..<wide, call)
+    if wide < narrow { streamGroup(SmallBlock.self, Element.self, wide..<narrow, call) }
     if narrow < columns {
       for i in 0..<rows {
         for j in narrow..<columns {
           var sum = c[i &* cStride &+ j]
           for s in 0..<group {
-            sum.addProduct(x[i &* group &+ s], Element.load(row + (s &* strip.rowBytes &+ j &* Element.bytes)))
+            sum.addProduct(call.x[i &* group &+ s], Element.load(row + (s &* strip.rowBytes &+ j &* Element.bytes)))
           }
           c[i &* cStride &+ j] = sum
         }
@@ -229,37 +247,62 @@ private func stream<Element: StreamedElement>(
   }
 }
 
-/// One group of steps of the columns `range`, whole blocks of them.
+/// One group of steps.
+private struct StreamedCall {
+  var b: UnsafeRawPointer
+  var rowBytes: Int
+  /// `[row][step]`.
+  var x: UnsafePointer<Float>
+  var rows: Int
+  var c: UnsafeMutablePointer<Float>
+  var cStride: Int
+}
+
+/// The columns `range` of a group, whole blocks of them.
 @inline(never) private func streamGroup<Block: StreamedBlock, Element: StreamedElement>(
-  _: Block.Type, _: Element.Type, _ b: UnsafeRawPointer, _ rowBytes: Int, _ range: Range<Int>,
-  _ x: UnsafePointer<Float>, _ rows: Int, _ c: UnsafeMutablePointer<Float>, _ cStride: Int
+  _: Block.Type, _: Element.Type, _ range: Range<Int>, _ call: StreamedCall
 ) {
+  let (rowBytes, cRowBytes) = (call.rowBytes, call.cStride &* 4)
   var j = range.lowerBound
   while j < range.upperBound {
     let at = j &* Element.bytes
-    for s in 0..<Block.steps {
-      let line = b + (s &* rowBytes &+ at &+ bytesAhead)
-      processor_prefetch_second(line)
-      if Block.columns &* Element.bytes > 64 { processor_prefetch_second(line + 64) }
+    askForNextPages(Block.self, Element.self, call.b + at, rowBytes: rowBytes)
+    let block = Block(Element.self, call.b + at, rowBytes: rowBytes)
+    var x = call.x
+    var out = UnsafeMutableRawPointer(call.c + j)
+    var rows = call.rows
+    while rows >= RowsAtOnce.count {
+      var sums = RowsAtOnce(out, rowBytes: cRowBytes, wide: Block.columns > 16)
+      block.add(x, rowStride: Block.steps, to: &sums)
+      sums.store(out, rowBytes: cRowBytes, wide: Block.columns > 16)
+      x += RowsAtOnce.count &* Block.steps
+      out += RowsAtOnce.count &* cRowBytes
+      rows &-= RowsAtOnce.count
     }
-    let block = Block(Element.self, b + at, rowBytes: rowBytes)
-    var x = x
-    var out = UnsafeMutableRawPointer(c + j)
-    for _ in 0..<rows &>> 1 {
-      // Two rows side by side: four chains.
-      var sums = StreamedColumns(out, wide: Block.columns > 16)
-      var others = StreamedColumns(out + cStride &* 4, wide: Block.columns > 16)
-      block.add(x, x + Block.steps, to: &sums, &others)
-      sums.store(out, wide: Block.columns > 16)
-      others.store(out + cStride &* 4, wide: Block.columns > 16)
-      x += 2 &* Block.steps
-      out += cStride &* 8
-    }
-    if rows & 1 != 0 {
-      var sums = StreamedColumns(out, wide: Block.columns > 16)
-      block.add(x, to: &sums)
-      sums.store(out, wide: Block.columns > 16)
+    while rows > 0 {
+      var sums = OneRow(out, rowBytes: cRowBytes, wide: Block.columns > 16)
+      block.add(x, rowStride: Block.steps, to: &sums)
+      sums.store(out, rowBytes: cRowBytes, wide: Block.columns > 16)
+      x += Block.steps
+      out += cRowBytes
+      rows &-= 1
     }
     j &+= Block.columns
   }
+}
+
+/// In the last quarter of a page, asks for the beginning of one row's next page: there the processor's own prefetching stops,
+/// and it begins anew when it has seen some lines. Within pages it is left alone: it has more room for lines on their way than
+/// what is asked for by instructions.
+@inline(__always) private func askForNextPages<Block: StreamedBlock, Element: StreamedElement>(
+  _: Block.Type, _: Element.Type, _ b: UnsafeRawPointer, rowBytes: Int
+) {
+  let place = Int(bitPattern: b) & 4095
+  // The rows take turns, a part of the quarter each; a block that begins there asks.
+  let part = 1024 / Block.steps
+  guard place >= 3072, place & (part &- 1) < Block.columns &* Element.bytes else { return }
+  let row = (place &- 3072) / part
+  let line = b + (row &* rowBytes &+ 4096 &- place)
+  processor_prefetch_second(line)
+  processor_prefetch_second(line + 64)
 }
