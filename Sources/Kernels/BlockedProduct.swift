@@ -100,6 +100,7 @@ extension Product {
     // Without a second block of k nothing rests, and a strip may be as long as it likes.
     var strip = work.blockLength < k ? min(resting, work.panels.count) : work.panels.count
     if right.layout == .rowMajor { strip = min(strip, Product.panelsOfBlock) }
+    if right.layout == .panels, rows * k <= 1 << 18 { strip = TileShape.panels }
     let place = UnsafeMutablePointer<Float>.allocateAligned(
       (work.blockLength < k ? strip + TileShape.panels : TileShape.panels) * 16 * rows)
     defer { place.deallocate() }

@@ -67,8 +67,9 @@ private final class Crew: @unchecked Sendable {
   private var body: UnsafePointer<(Int) -> Void>?
 
   private static let open = 1 << 32
-  /// About 20 microseconds: the gap between two matrix products of one forward pass, not more.
-  private static let spins = 600
+  /// About 100 microseconds, what waking a sleeping thread takes where the processor is a virtual one: whoever waits for less
+  /// wins, and nobody waits in vain for more than that.
+  private static let spins = 2400
 
   init(maySpin: Bool) { self.maySpin = maySpin }
 
