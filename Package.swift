@@ -48,9 +48,10 @@ let package = Package(
   targets: [
     // Floor 0: nothing of ours below.
     library("Diagnostics"),
-    library("Kernels", ["CProcessor"], settings: kernels),
+    library("Kernels", ["CAllocator", "CProcessor"], settings: kernels),
     library("Processor", ["CProcessor"], settings: common + levelName),
     library("SweepRecords", ["CLibCrypto"]),
+    .systemLibrary(name: "CAllocator"),
     system("CLibCrypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
     system("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
     system("CPostgreSQL", pkgConfig: "libpq", apt: "libpq-dev"),

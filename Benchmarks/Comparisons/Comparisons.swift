@@ -11,6 +11,8 @@ internal import TensorFiles
 @main
 enum Comparisons {
   static func main() {
+    // As `steerscope` does.
+    keepFreedMemory()
     do {
       try run(Array(CommandLine.arguments.dropFirst()))
     } catch {

@@ -45,6 +45,27 @@ package struct KeyValueCache: Sendable {
     return copy
   }
 
+  /// The same positions as a prefix: copies of it share them, whatever they append.
+  ///
+  /// O(blocks) where this cache has no prefix yet; otherwise prefix and tail are copied into one.
+  package func asPrefix() -> KeyValueCache {
+    var copy = self
+    for index in blocks.indices where !blocks[index].keys.elements.isEmpty {
+      let block = blocks[index]
+      func joined(_ prefix: Matrix?, _ tail: Matrix) -> Matrix {
+        guard let prefix, block.prefixCount > 0 else { return tail }
+        var whole = prefix.rows(0..<block.prefixCount)
+        whole.append(rows: tail)
+        return whole
+      }
+      let empty = Matrix(rows: 0, columns: block.keys.columns)
+      copy.blocks[index] = Block(
+        prefixKeys: joined(block.prefixKeys, block.keys), prefixValues: joined(block.prefixValues, block.values),
+        prefixCount: block.count, keys: empty, values: empty)
+    }
+    return copy
+  }
+
   /// Forgets the positions from `position` on, in all blocks.
   package mutating func trim(to position: Int) {
     for index in blocks.indices { trim(to: position, block: index) }
@@ -55,6 +76,7 @@ package struct KeyValueCache: Sendable {
     precondition(position >= 0, "a position is not negative")
     guard blocks[block].count > position else { return }
     blocks[block].prefixCount = min(blocks[block].prefixCount, position)
+    if blocks[block].prefixCount == 0 { (blocks[block].prefixKeys, blocks[block].prefixValues) = (nil, nil) }
     let kept = 0..<(position - blocks[block].prefixCount)
     blocks[block].keys = blocks[block].keys.rows(kept)
     blocks[block].values = blocks[block].values.rows(kept)

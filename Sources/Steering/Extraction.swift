@@ -112,7 +112,7 @@ package struct Extraction: Sendable {
         Array($0[pair.commonAnswerTokens...].prefix(read == .firstDifference ? 1 : .max))
       }
     }
-    var tailCaches = caches.flatMap { [$0, $0] }
+    var tailCaches = caches.flatMap { Array(repeating: $0.asPrefix(), count: 2) }
     let tail = try model.advance(tails, to: layers, from: earlier?.tail, caches: &tailCaches, keepsCache: false)
     var tailStart = 0
     let tailRows = tails.map { tokens in

@@ -94,7 +94,8 @@ extension Propensity {
     var chosen = rest.map { caches[$0] }
     let tokens = rest.map { Array(questions[$0].prompt.dropLast()[head.count...]) }
     _ = try model.forward(tokens, BlockRun(blocks: 0..<model.architecture.blocks, finalRows: []), caches: &chosen)
-    for (index, cache) in zip(rest, chosen) { caches[index] = cache }
+    // Hundreds of cases go on from each.
+    for (index, cache) in zip(rest, chosen) { caches[index] = cache.asPrefix() }
     return caches
   }
 

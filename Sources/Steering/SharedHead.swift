@@ -17,7 +17,7 @@ struct SharedHead {
 
   private init(count: Int, cache: KeyValueCache) {
     self.count = count
-    self.cache = cache
+    self.cache = cache.asPrefix()
   }
 
   /// Runs the longest common beginning through the blocks up to `layer`, from where an earlier run of it ended. The stream is nil

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Diagnostics
 internal import Foundation
+internal import Kernels
 internal import Processor
 internal import SweepRecords
 
@@ -43,6 +44,7 @@ struct Steerscope: AsyncParsableCommand {
       Terminal.say(complaint)
       Foundation.exit(1)
     }
+    keepFreedMemory()
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {
