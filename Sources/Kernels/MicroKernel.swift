@@ -262,16 +262,20 @@ private enum RowOrder: TileOrder {
   let bStep = Order.bStep(Format.self, call)
   let turns = operands.steps &>> 2
   var next = call.ahead.from
-  let advance = min(64, Int(UInt32(truncatingIfNeeded: call.ahead.bytes &+ 2 &* turns) / UInt32(max(1, 2 &* turns))))
+  let advance = min(64, Int(UInt32(truncatingIfNeeded: call.ahead.bytes &+ 4 &* turns) / UInt32(max(1, 4 &* turns))))
   for _ in 0..<turns {
     processor_prefetch_second(next)
     next += advance
     tile.add(a, rowStride: rowStride, times: Shape.Row(Format.self, b, stride: panelStride))
+    processor_prefetch_second(next)
+    next += advance
     tile.add(a + stepStride, rowStride: rowStride, times: Shape.Row(Format.self, b + bStep, stride: panelStride))
     processor_prefetch_second(next)
     next += advance
     tile.add(
       a + 2 &* stepStride, rowStride: rowStride, times: Shape.Row(Format.self, b + 2 &* bStep, stride: panelStride))
+    processor_prefetch_second(next)
+    next += advance
     tile.add(
       a + 3 &* stepStride, rowStride: rowStride, times: Shape.Row(Format.self, b + 3 &* bStep, stride: panelStride))
     a += 4 &* stepStride
