@@ -66,6 +66,21 @@ func storedTypesGiveTheBitsOfTheirFloat32Values(type: ElementType) {
   }
 }
 
+/// More rows than share a cache, several blocks of k and strips of columns: what rests between blocks is found again.
+@Test func largeProductsAreThoseOfTheirRows() {
+  let (m, k, n) = (1100, 800, 1500)
+  let b = matrix(n, k, seed: 7)
+  let packed = PackedMatrix(b, pool: pools[1])
+  let a = matrix(m, k, seed: 8)
+  let batch = multiply(a, packed, pool: pools[0])
+  for row in [0, 1, 7, 400, 767, 768, 1023, 1024, 1099] {
+    #expect(multiply(a.rows(row..<row + 1), packed, pool: pools[0]).elements == batch.row(row))
+  }
+  #expect(multiply(a, packed, pool: pools[2]) == batch)
+  #expect(multiply(a, b.transposed(), pool: pools[1]) == batch)
+  #expect(multiply(a, transposed: b, pool: pools[1]) == batch)
+}
+
 @Test func columnRangesAndNamedOutputsAreThoseOfTheWhole() {
   let (k, n) = (70, 100)
   let b = matrix(n, k, seed: 7)

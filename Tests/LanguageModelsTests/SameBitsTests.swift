@@ -68,6 +68,34 @@ import Testing
     }
   }
 
+  @Test(arguments: families) func aCacheMadeAPrefixIsWhole(_ family: String) throws {
+    try TinyModel(family).loaded { model in
+      let blocks = BlockRun(blocks: 0..<4)
+      var caches = [model.emptyCache()]
+      var tokens: [Int] = []
+      // Without a prefix; then with one and a tail, which are joined.
+      for count in [9, 6] {
+        tokens += prompt(count, seed: UInt64(count))
+        _ = try model.forward([Array(tokens.suffix(count))], blocks, caches: &caches)
+        caches = [caches[0].asPrefix()]
+        #expect(caches[0].count(block: 3) == tokens.count)
+        let ends = [prompt(2, seed: 20), prompt(5, seed: 21)]
+        var branches = ends.map { _ in caches[0] }
+        let found = try model.forward(ends, blocks, caches: &branches).residual
+        let start = tokens.count
+        let expected = try ends.flatMap {
+          try whole(model, tokens + $0).residual.rows(start..<start + $0.count).elements
+        }
+        #expect(found.elements == expected)
+      }
+      caches[0].trim(to: 0, block: 2)
+      #expect(caches[0].count(block: 2) == 0 && caches[0].count(block: 1) == tokens.count)
+      let held = caches[0].bytes
+      caches[0].trim(to: 0)
+      #expect(held > 0 && caches[0].bytes == 0)
+    }
+  }
+
   @Test func aTrimmedCacheGoesOnFromWhereItWasCut() throws {
     try TinyModel("gemma2").loaded { model in
       let tokens = prompt(15)
