@@ -13,8 +13,9 @@ package func multiply(
   precondition(b.byteCount == s.columns * columns * type.bytes, "the second factor must fit the first")
   return b.withUnsafeBytes { bytes in
     Matrix(rows: s.rows, columns: columns) { output in
-      output.initialize(repeating: 0, count: s.rows * columns)
-      guard let base = bytes.baseAddress, !s.indices.isEmpty else { return }
+      guard let base = bytes.baseAddress, !s.indices.isEmpty else {
+        return output.initialize(repeating: 0, count: s.rows * columns)
+      }
       let walk = BlockWalk(s, bytesPerRow: columns * type.bytes)
       s.indices.withUnsafeBufferPointer { indices in
         s.values.withUnsafeBufferPointer { values in
@@ -66,9 +67,9 @@ private struct BlockWalk {
 
   init(_ s: SparseRows, bytesPerRow: Int) {
     let named = rising(s.indices, below: s.columns)
-    // A strip of so many rows fits the first-level cache, all of their columns the second. Bigger, where sparse rows would find
-    // less than four entries a block.
-    let size = max(64, 4 * s.rows * named.count / s.indices.count)
+    // A strip of 64 rows fits the first-level cache, all of their columns the second. One block for all, where sparse rows would
+    // find less than four entries in each.
+    let size = 4 * s.rows * named.count <= 64 * s.indices.count ? 64 : max(1, named.count)
     let blocks = (named.count + size - 1) / size
     rows = s.rows
     bytes = named.count * bytesPerRow
@@ -132,11 +133,23 @@ private struct SparseProduct {
   }
 
   func run(_ part: Part) {
+    // Rows that share no blocks follow one another, each whole.
+    let group = walk.blocks == 1 ? 1 : max(1, part.rows.count)
+    for first in stride(from: part.rows.lowerBound, to: part.rows.upperBound, by: group) {
+      let rows = first..<min(first + group, part.rows.upperBound)
+      for row in rows {
+        (output + row * columns + part.columns.lowerBound).initialize(repeating: 0, count: part.columns.count)
+      }
+      add(Part(rows: rows, columns: part.columns))
+    }
+  }
+
+  private func add(_ part: Part) {
     switch type {
     case .float32:
-      run(part, stride: 4, { $0.loadUnaligned(as: Float.self) }, { $0.loadUnaligned(as: Lanes.self) })
+      add(part, stride: 4, { $0.loadUnaligned(as: Float.self) }, { $0.loadUnaligned(as: Lanes.self) })
     case .float16:
-      run(part, stride: 2, { Float($0.loadUnaligned(as: Float16.self)) }) {
+      add(part, stride: 2, { Float($0.loadUnaligned(as: Float16.self)) }) {
         #if X86_64_V4
           processor_load_half16($0)
         #else
@@ -144,7 +157,7 @@ private struct SparseProduct {
         #endif
       }
     case .bfloat16:
-      run(part, stride: 2, { Float(bitPattern: UInt32($0.loadUnaligned(as: UInt16.self)) << 16) }) {
+      add(part, stride: 2, { Float(bitPattern: UInt32($0.loadUnaligned(as: UInt16.self)) << 16) }) {
         #if X86_64_V4
           processor_load_bfloat16($0)
         #else
@@ -154,7 +167,7 @@ private struct SparseProduct {
     }
   }
 
-  @inline(__always) private func run(
+  @inline(__always) private func add(
     _ part: Part, stride: Int, _ load: (UnsafeRawPointer) -> Float, _ lanes: (UnsafeRawPointer) -> Lanes
   ) {
     walk.named.withUnsafeBufferPointer { named in
