@@ -113,3 +113,12 @@ static inline processor_float16 processor_widen_bytes16(processor_bytes16 a) {
 static inline processor_float16 processor_widen_signed_bytes16(processor_signed_bytes16 a) {
   return __builtin_convertvector(a, processor_float16);
 }
+
+/* One bit a lane, that of lane 0 the lowest: whether a > b; not where either is NaN. */
+static inline uint16_t processor_mask_greater16(processor_float16 a, processor_float16 b) {
+  typedef _Bool flags __attribute__((ext_vector_type(16)));
+  flags greater = __builtin_convertvector(a > b, flags);
+  uint16_t bits;
+  __builtin_memcpy(&bits, &greater, sizeof(bits));
+  return bits;
+}

@@ -1,55 +1,88 @@
+internal import Kernels
+
 /// For which coefficients each feature is active: closed intervals of `Float`, sorted so that the active features at a
-/// coefficient are found in O(log F + active).
+/// coefficient are found in O(log F + active + F / 64).
 struct ActiveIntervals: Sendable {
-  /// Active from `bound` upwards, by rising bound.
-  private var rising: [(bound: Float, feature: Int32)] = []
-  /// Active up to `bound`, by rising bound.
-  private var falling: [(bound: Float, feature: Int32)] = []
-  /// Active between two bounds (gated SAEs only), by rising lower bound.
-  private var between: [(lower: Float, upper: Float, feature: Int32)] = []
+  /// F, the number of features.
+  private let width: Int
+  /// Active from their bounds upwards.
+  private let rising: Bounds
+  /// Active up to their bounds.
+  private let falling: Bounds
+  /// Active between two bounds (gated SAEs only), by their lower bounds, and their upper bounds by feature.
+  private let between: Bounds
+  private let uppers: [Int32: Float]
   /// The upper bounds of `between`, rising.
-  private var upperBounds: [Float] = []
+  private let upperBounds: [Float]
+
+  /// Features by rising bound.
+  private struct Bounds: Sendable {
+    let bounds: [Float]
+    let features: [Int32]
+
+    init(_ pairs: [(bound: Float, feature: Int32)]) {
+      // One integer a pair, which sorts as bound, then feature: signs decide first, and a negative bound's bits run backwards.
+      let keys = pairs.map { pair in
+        let bits = pair.bound.bitPattern
+        let order = bits & 0x8000_0000 == 0 ? bits | 0x8000_0000 : ~bits
+        return UInt64(order) << 32 | UInt64(UInt32(bitPattern: pair.feature))
+      }.sorted()
+      features = keys.map { Int32(truncatingIfNeeded: $0) }
+      bounds = keys.map { key in
+        let order = UInt32(truncatingIfNeeded: key >> 32)
+        return Float(bitPattern: order & 0x8000_0000 != 0 ? order & 0x7FFF_FFFF : ~order)
+      }
+    }
+  }
 
   static let wholeAxis = -Float.greatestFiniteMagnitude...Float.greatestFiniteMagnitude
 
-  /// - Parameter intervals: the features that are ever active, each with its interval.
-  init(_ intervals: some Sequence<(feature: Int32, range: ClosedRange<Float>)>) {
+  /// - Parameters:
+  ///   - intervals: the features that are ever active, each with its interval.
+  ///   - width: F, the number of features.
+  init(_ intervals: some Sequence<(feature: Int32, range: ClosedRange<Float>)>, width: Int) {
+    var rising: [(bound: Float, feature: Int32)] = []
+    var (falling, between, uppers) = (rising, rising, [Int32: Float]())
     for (feature, range) in intervals {
       if range.upperBound == Self.wholeAxis.upperBound {
         rising.append((range.lowerBound, feature))
       } else if range.lowerBound == Self.wholeAxis.lowerBound {
         falling.append((range.upperBound, feature))
       } else {
-        between.append((range.lowerBound, range.upperBound, feature))
+        between.append((range.lowerBound, feature))
+        uppers[feature] = range.upperBound
       }
     }
-    rising.sort { ($0.bound, $0.feature) < ($1.bound, $1.feature) }
-    falling.sort { ($0.bound, $0.feature) < ($1.bound, $1.feature) }
-    between.sort { ($0.lower, $0.feature) < ($1.lower, $1.feature) }
-    upperBounds = between.map(\.upper).sorted()
+    self.width = width
+    self.rising = Bounds(rising)
+    self.falling = Bounds(falling)
+    self.between = Bounds(between)
+    self.uppers = uppers
+    upperBounds = uppers.values.sorted()
   }
 
   /// The number of active features at a coefficient.
   func count(at coefficient: Float) -> Int {
-    let begun = between.partitionIndex { $0.lower > coefficient }
+    let begun = between.bounds.partitionIndex { $0 > coefficient }
     let over = upperBounds.partitionIndex { $0 >= coefficient }
-    return rising.partitionIndex { $0.bound > coefficient } + begun - over
-      + (falling.count - falling.partitionIndex { $0.bound >= coefficient })
+    return rising.bounds.partitionIndex { $0 > coefficient } + begun - over
+      + (falling.bounds.count - falling.bounds.partitionIndex { $0 >= coefficient })
   }
 
   /// The active features at a coefficient, rising.
   func active(at coefficient: Float) -> [Int32] {
-    var features = rising[..<rising.partitionIndex { $0.bound > coefficient }].map(\.feature)
-    features += falling[falling.partitionIndex { $0.bound >= coefficient }...].map(\.feature)
-    features += between[..<between.partitionIndex { $0.lower > coefficient }].lazy
-      .filter { $0.upper >= coefficient }.map(\.feature)
-    return features.sorted()
+    var features = Array(rising.features[..<rising.bounds.partitionIndex { $0 > coefficient }])
+    features += falling.features[falling.bounds.partitionIndex { $0 >= coefficient }...]
+    features += between.features[..<between.bounds.partitionIndex { $0 > coefficient }].filter { feature in
+      uppers[feature].map { $0 >= coefficient } ?? false
+    }
+    return Kernels.rising(features, below: width)
   }
 
   /// The coefficients at which the count may change, rising: it is constant from each to just below the next.
   var steps: [Float] {
-    let ends = falling.map(\.bound) + upperBounds
-    let starts = rising.map(\.bound) + between.map(\.lower) + ends.map(\.nextUp)
+    let ends = falling.bounds + upperBounds
+    let starts = rising.bounds + between.bounds + ends.map(\.nextUp)
     var steps: [Float] = []
     for start in starts.sorted() where start.isFinite && start != steps.last { steps.append(start) }
     return steps

@@ -47,7 +47,8 @@ package struct CoefficientLadder: Sendable {
     } else {
       let intervals = Self.intervals(encoding, row, convention, autoencoder, values)
       form = .intervals(
-        all: ActiveIntervals(intervals), ofZero: ActiveIntervals(intervals.filter { zero.contains($0.feature) }))
+        all: ActiveIntervals(intervals, width: width),
+        ofZero: ActiveIntervals(intervals.filter { zero.contains($0.feature) }, width: width))
     }
   }
 

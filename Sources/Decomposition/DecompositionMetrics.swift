@@ -111,7 +111,7 @@ extension DecompositionMetrics.ZeroOverlap {
     guard let activations else { return }
     massShare = zero.massShare(of: activations.code)
     cosine = zero.cosine(with: activations.code)
-    top = Self.tops.map { zero.topOverlap($0, with: activations.code) }
+    top = zero.topOverlaps(Self.tops, with: activations.code)
     biasShare = lines.biasShare(of: activations.code, amplitude: activations.amplitude)
   }
 }

@@ -12,7 +12,7 @@ package struct SignedCode: Sendable, Equatable {
   /// - Precondition: indices rise strictly and lie below `width`; one value each.
   package init(width: Int, indices: [Int32], values: [Float]) {
     precondition(indices.count == values.count, "one value an index")
-    precondition(zip(indices, indices.dropFirst()).allSatisfy { $0 < $1 }, "indices must rise")
+    precondition(indices.indices.dropFirst().allSatisfy { indices[$0 - 1] < indices[$0] }, "indices must rise")
     precondition(indices.first.map { $0 >= 0 } ?? true && indices.last.map { $0 < width } ?? true, "no such feature")
     self.width = width
     if values.contains(0) {
@@ -85,6 +85,9 @@ package struct SignedCode: Sendable, Equatable {
     for (index, value) in zip(indices, values) { dense[Int(index)] = value }
     return dense
   }
+
+  /// The features of the k largest magnitudes, falling; ties go to the lower index.
+  func highest(_ k: Int) -> [Int32] { topKByMagnitude(values, k).map { indices[$0] } }
 
   /// The places of the entries by falling magnitude; ties go to the lower index.
   package var byFallingMagnitude: [Int] { topKByMagnitude(values, count) }

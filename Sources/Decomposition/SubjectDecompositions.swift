@@ -85,13 +85,10 @@ struct SubjectDecompositions {
       prepared.encoded.encoding, row: row, convention: context.convention, of: autoencoder, values: context.lines,
       zero: context.zero)
     let cuts = request.cutsLadder ? sparsities : [fullest]
-    // A few at a time: codes at large coefficients are dense.
-    for start in stride(from: 0, to: coefficients.count, by: 16) {
-      let some = coefficients[start..<min(start + 16, coefficients.count)]
-      let wholes = some.map { coefficient in
-        let factor = Float(coefficient)
-        return prepared.encoded.encode(row, coefficient: factor, code: ladder.code(at: factor))
-      }
+    var start = 0
+    while start < coefficients.count {
+      let (some, wholes) = rungs(ladder, coefficients[start...])
+      start += some.count
       let rungs = reconstructed(wholes, to: cuts, .encode)
       for (index, coefficient) in some.enumerated() {
         for (sparsity, cut) in zip(cuts, rungs[index]) {
@@ -99,6 +96,21 @@ struct SubjectDecompositions {
         }
       }
     }
+  }
+
+  /// The codes at as many of the coefficients as 64 MB hold, one at least: a pass over the decoder serves them all, but codes at
+  /// large coefficients are dense.
+  private func rungs(_ ladder: CoefficientLadder, _ coefficients: ArraySlice<Double>) -> ([Double], [WholeCode]) {
+    var (taken, wholes, entries) = ([Double](), [WholeCode](), 0)
+    for coefficient in coefficients {
+      let factor = Float(coefficient)
+      let code = ladder.code(at: factor)
+      entries += code.count + autoencoder.dimension
+      if !taken.isEmpty && entries > 1 << 23 { break }
+      taken.append(coefficient)
+      wholes.append(prepared.encoded.encode(row, coefficient: factor, code: code))
+    }
+    return (taken, wholes)
   }
 
   private func whole(_ method: DecompositionMethod, _ convention: SparseAutoencoder.InputConvention) -> WholeCode? {

@@ -4,12 +4,16 @@ internal import SweepRecords
 struct ZeroCode: Sendable {
   let code: SignedCode
   private let isActive: [Bool]
+  /// How many features of f(0) are higher, of the highest ones.
+  private let rank: [Int32: Int]
+  private static let ranked = 100
 
   init(_ code: SignedCode) {
     self.code = code
     var isActive = [Bool](repeating: false, count: code.width)
     for index in code.indices { isActive[Int(index)] = true }
     self.isActive = isActive
+    rank = Dictionary(uniqueKeysWithValues: code.highest(Self.ranked).enumerated().map { ($1, $0) })
   }
 
   func contains(_ feature: Int32) -> Bool { isActive[Int(feature)] }
@@ -43,12 +47,15 @@ struct ZeroCode: Sendable {
     return shared(with: other).reduce(0.0) { $0 + Double($1.own) * Double($1.zero) } / norms
   }
 
-  /// The share of the k highest features (of all, where fewer are active) that are among the k highest of f(0).
-  func topOverlap(_ k: Int, with other: SignedCode) -> Double? {
-    guard other.count > 0 else { return nil }
-    let ofZero = Set(code.cut(to: .atoms(k)).indices)
-    let own = other.cut(to: .atoms(k)).indices
-    return Double(own.count { ofZero.contains($0) }) / Double(own.count)
+  /// For each k up to 100, the share of the k highest features (of all, where fewer are active) that are among the k highest of
+  /// f(0); nil for the empty code.
+  func topOverlaps(_ counts: [Int], with other: SignedCode) -> [Double?] {
+    precondition(counts.allSatisfy { $0 <= Self.ranked }, "only the highest have a rank")
+    let ranks = other.highest(Self.ranked).map { rank[$0] ?? Self.ranked }
+    return counts.map { k in
+      let own = ranks.prefix(k)
+      return own.isEmpty ? nil : Double(own.count { $0 < k }) / Double(own.count)
+    }
   }
 
   private func shared(with other: SignedCode) -> [(own: Float, zero: Float)] {

@@ -4,7 +4,8 @@ internal import CProcessor
 
 /// y = S B: `[m, n]` of entries times B `[n, columns]`, row-major in raw bytes of `type`.
 ///
-/// Every output is one chain of fused multiply-adds over rising index from +0; what S does not hold is skipped.
+/// Every output is one chain of fused multiply-adds over rising index from +0; what S does not hold is skipped. B's rows are
+/// read once for all rows of S, those that no entry names not at all.
 /// - Precondition: `b` holds exactly `s.columns * columns` elements.
 package func multiply(
   _ s: SparseRows, rowMajor b: RawSpan, type: ElementType, columns: Int, pool: ThreadPool
@@ -12,101 +13,331 @@ package func multiply(
   precondition(b.byteCount == s.columns * columns * type.bytes, "the second factor must fit the first")
   return b.withUnsafeBytes { bytes in
     Matrix(rows: s.rows, columns: columns) { output in
-      guard let base = bytes.baseAddress else { return }
-      s.withPointers { starts, indices, values in
-        pool.divide(s.rows) { row in
-          let entries = UnsafeBufferPointer(rebasing: indices[starts[row]..<starts[row + 1]])
-          let weights = UnsafeBufferPointer(rebasing: values[starts[row]..<starts[row + 1]])
-          addRows(base, type, columns: columns, entries, weights, into: output + row * columns)
+      guard let base = bytes.baseAddress, !s.indices.isEmpty else {
+        return output.initialize(repeating: 0, count: s.rows * columns)
+      }
+      let walk = BlockWalk(s, bytesPerRow: columns * type.bytes)
+      s.indices.withUnsafeBufferPointer { indices in
+        s.values.withUnsafeBufferPointer { values in
+          guard let indices = indices.baseAddress, let values = values.baseAddress else { return }
+          let product = SparseProduct(
+            walk: walk, indices: indices, values: values, base: base, type: type, columns: columns, output: output)
+          let parts = product.parts(threads: pool.threads)
+          pool.divide(parts.count) { product.run(parts[$0]) }
         }
       }
     }
   }
 }
 
-extension SparseRows {
-  fileprivate func withPointers<Result>(
-    _ body: (UnsafeBufferPointer<Int>, UnsafeBufferPointer<Int32>, UnsafeBufferPointer<Float>) -> Result
-  ) -> Result {
-    rowStarts.withUnsafeBufferPointer { starts in
-      indices.withUnsafeBufferPointer { indices in
-        values.withUnsafeBufferPointer { values in body(starts, indices, values) }
+/// The distinct ones of some indices below `width`, rising. O(count + width / 64).
+package func rising(_ indices: [Int32], below width: Int) -> [Int32] {
+  var marks = [UInt64](repeating: 0, count: (width + 63) / 64)
+  var count = 0
+  for index in indices {
+    precondition(index >= 0 && Int(index) < width, "an index lies below the width")
+    let (word, bit) = (Int(index) >> 6, UInt64(1) << UInt64(index & 63))
+    if marks[word] & bit == 0 { count &+= 1 }
+    marks[word] |= bit
+  }
+  return [Int32](unsafeUninitializedCapacity: count) { target, written in
+    for (place, word) in marks.enumerated() {
+      var rest = word
+      while rest != 0 {
+        target.initializeElement(at: written, to: Int32(truncatingIfNeeded: place &<< 6 &+ rest.trailingZeroBitCount))
+        written &+= 1
+        rest &= rest &- 1
       }
     }
   }
 }
 
-private func addRows(
-  _ b: UnsafeRawPointer, _ type: ElementType, columns: Int, _ indices: UnsafeBufferPointer<Int32>,
-  _ weights: UnsafeBufferPointer<Float>, into output: UnsafeMutablePointer<Float>
-) {
-  switch type {
-  case .float32:
-    addRows(b, stride: 4, columns, indices, weights, output, { $0.loadUnaligned(as: Float.self) }) {
-      $0.loadUnaligned(as: SIMD8<Float>.self)
+/// The rows of B that a sparse matrix names, in blocks that stay in the cache while every sparse row takes its entries from them.
+private struct BlockWalk {
+  /// The rows that are named, rising.
+  let named: [Int32]
+  /// How many of them make a block.
+  let size: Int
+  /// Where each sparse row's entries of each block begin, `[blocks, rows]`, and of one past the last where they end.
+  let cuts: [Int]
+  let rows: Int
+  let bytes: Int
+
+  var blocks: Int { (named.count + size - 1) / size }
+
+  init(_ s: SparseRows, bytesPerRow: Int) {
+    let named = rising(s.indices, below: s.columns)
+    // A strip of 64 rows fits the first-level cache, all of their columns the second. One block for all, where sparse rows would
+    // find less than four entries in each.
+    let size = 4 * s.rows * named.count <= 64 * s.indices.count ? 64 : max(1, named.count)
+    let blocks = (named.count + size - 1) / size
+    rows = s.rows
+    bytes = named.count * bytesPerRow
+    cuts = [Int](unsafeUninitializedCapacity: (blocks + 1) * s.rows) { cuts, written in
+      for row in 0..<s.rows {
+        var entry = s.rowStarts[row]
+        let end = s.rowStarts[row + 1]
+        cuts.initializeElement(at: row, to: entry)
+        for block in 1..<blocks {
+          let bound = named[block * size]
+          while entry < end && s.indices[entry] < bound { entry &+= 1 }
+          cuts.initializeElement(at: block * s.rows + row, to: entry)
+        }
+        cuts.initializeElement(at: blocks * s.rows + row, to: end)
+      }
+      written = (blocks + 1) * s.rows
     }
-  case .float16:
-    addRows(b, stride: 2, columns, indices, weights, output, { Float($0.loadUnaligned(as: Float16.self)) }) {
-      processor_load_half8($0)
-    }
-  case .bfloat16:
-    addRows(
-      b, stride: 2, columns, indices, weights, output,
-      { Float(bitPattern: UInt32($0.loadUnaligned(as: UInt16.self)) << 16) }
-    ) {
-      processor_load_bfloat8($0)
-    }
+    self.named = named
+    self.size = size
   }
 }
 
-/// output = sum of weights[i] * row indices[i]: strips of 48 columns stay in registers while the rows pass by.
-@inline(__always) private func addRows(
-  _ b: UnsafeRawPointer, stride: Int, _ columns: Int, _ indices: UnsafeBufferPointer<Int32>,
-  _ weights: UnsafeBufferPointer<Float>, _ output: UnsafeMutablePointer<Float>,
-  _ load: (UnsafeRawPointer) -> Float, _ load8: (UnsafeRawPointer) -> SIMD8<Float>
-) {
-  let rowBytes = columns &* stride
-  let count = indices.count
-  let target = UnsafeMutableRawPointer(output)
-  var column = 0
-  while column &+ 48 <= columns {
-    var (s0, s1, s2) = (SIMD8<Float>.zero, SIMD8<Float>.zero, SIMD8<Float>.zero)
-    var (s3, s4, s5) = (SIMD8<Float>.zero, SIMD8<Float>.zero, SIMD8<Float>.zero)
-    let start = b + column &* stride
-    for entry in 0..<count {
-      let row = start + Int(indices[entry]) &* rowBytes
-      let weight = SIMD8<Float>(repeating: weights[entry])
-      s0.addProduct(weight, load8(row))
-      s1.addProduct(weight, load8(row + 8 &* stride))
-      s2.addProduct(weight, load8(row + 16 &* stride))
-      s3.addProduct(weight, load8(row + 24 &* stride))
-      s4.addProduct(weight, load8(row + 32 &* stride))
-      s5.addProduct(weight, load8(row + 40 &* stride))
-    }
-    let at = column &* 4
-    target.storeBytes(of: s0, toByteOffset: at, as: SIMD8<Float>.self)
-    target.storeBytes(of: s1, toByteOffset: at &+ 32, as: SIMD8<Float>.self)
-    target.storeBytes(of: s2, toByteOffset: at &+ 64, as: SIMD8<Float>.self)
-    target.storeBytes(of: s3, toByteOffset: at &+ 96, as: SIMD8<Float>.self)
-    target.storeBytes(of: s4, toByteOffset: at &+ 128, as: SIMD8<Float>.self)
-    target.storeBytes(of: s5, toByteOffset: at &+ 160, as: SIMD8<Float>.self)
-    column &+= 48
+#if X86_64_V4
+  private typealias Lanes = SIMD16<Float>
+#else
+  private typealias Lanes = SIMD8<Float>
+#endif
+
+private struct SparseProduct {
+  let walk: BlockWalk
+  let indices: UnsafePointer<Int32>
+  let values: UnsafePointer<Float>
+  let base: UnsafeRawPointer
+  let type: ElementType
+  let columns: Int
+  let output: UnsafeMutablePointer<Float>
+
+  /// Rows and columns of the output.
+  struct Part {
+    var rows: Range<Int>
+    var columns: Range<Int>
   }
-  while column &+ 8 <= columns {
-    var sum = SIMD8<Float>.zero
-    for entry in 0..<count {
-      let row = b + (Int(indices[entry]) &* rowBytes &+ column &* stride)
-      sum.addProduct(SIMD8<Float>(repeating: weights[entry]), load8(row))
+
+  /// The columns of a full strip: eight chains a lane hide a multiply-add's latency.
+  private static var strip: Int { 8 * Lanes.scalarCount }
+
+  /// Each thread reads columns of its own, or, where what is read fits the caches, makes rows of its own.
+  func parts(threads: Int) -> [Part] {
+    let strips = (columns + Self.strip - 1) / Self.strip
+    if walk.cuts[walk.blocks * walk.rows + walk.rows - 1] * columns < 1 << 16 || threads == 1 {
+      return [Part(rows: 0..<walk.rows, columns: 0..<columns)]
     }
-    target.storeBytes(of: sum, toByteOffset: column &* 4, as: SIMD8<Float>.self)
-    column &+= 8
+    let across = walk.bytes <= 1 << 22 && walk.rows >= 8 * threads ? 1 : min(threads, strips)
+    let down = across == 1 ? min(walk.rows, 4 * threads) : min(walk.rows, (threads + across - 1) / across)
+    return (0..<across * down).map { part in
+      let (i, j) = (part / across, part % across)
+      return Part(
+        rows: walk.rows * i / down..<walk.rows * (i + 1) / down,
+        columns: min(columns, strips * j / across * Self.strip)..<min(columns, strips * (j + 1) / across * Self.strip))
+    }
   }
-  while column < columns {
-    var sum: Float = 0
-    for entry in 0..<count {
-      sum.addProduct(weights[entry], load(b + (Int(indices[entry]) &* rowBytes &+ column &* stride)))
+
+  func run(_ part: Part) {
+    // Rows that share no blocks follow one another, each whole.
+    let group = walk.blocks == 1 ? 1 : max(1, part.rows.count)
+    for first in stride(from: part.rows.lowerBound, to: part.rows.upperBound, by: group) {
+      let rows = first..<min(first + group, part.rows.upperBound)
+      for row in rows {
+        (output + row * columns + part.columns.lowerBound).initialize(repeating: 0, count: part.columns.count)
+      }
+      add(Part(rows: rows, columns: part.columns))
     }
-    output[column] = sum
-    column &+= 1
+  }
+
+  private func add(_ part: Part) {
+    switch type {
+    case .float32:
+      add(part, stride: 4, { $0.loadUnaligned(as: Float.self) }, { $0.loadUnaligned(as: Lanes.self) })
+    case .float16:
+      add(part, stride: 2, { Float($0.loadUnaligned(as: Float16.self)) }) {
+        #if X86_64_V4
+          processor_load_half16($0)
+        #else
+          processor_load_half8($0)
+        #endif
+      }
+    case .bfloat16:
+      add(part, stride: 2, { Float(bitPattern: UInt32($0.loadUnaligned(as: UInt16.self)) << 16) }) {
+        #if X86_64_V4
+          processor_load_bfloat16($0)
+        #else
+          processor_load_bfloat8($0)
+        #endif
+      }
+    }
+  }
+
+  @inline(__always) private func add(
+    _ part: Part, stride: Int, _ load: (UnsafeRawPointer) -> Float, _ lanes: (UnsafeRawPointer) -> Lanes
+  ) {
+    walk.named.withUnsafeBufferPointer { named in
+      walk.cuts.withUnsafeBufferPointer { cuts in
+        for block in 0..<walk.blocks {
+          let next = min((block + 1) * walk.size, named.count)
+          var ahead = Prefetch(
+            rows: UnsafeBufferPointer(rebasing: named[next...].prefix(walk.size)),
+            base: base + part.columns.lowerBound &* stride, rowBytes: columns &* stride,
+            bytes: part.columns.count &* stride,
+            visits: part.rows.count &* ((part.columns.count &+ Self.strip &- 1) / Self.strip))
+          var column = part.columns.lowerBound
+          while column < part.columns.upperBound {
+            let piece = piece(at: column, of: part.columns, stride)
+            for row in part.rows {
+              let entries = cuts[block &* walk.rows &+ row]..<cuts[(block &+ 1) &* walk.rows &+ row]
+              ahead.advance()
+              if entries.isEmpty { continue }
+              let target = output + (row &* columns &+ piece.start)
+              let source = base + piece.start &* stride
+              if piece.width == Self.strip {
+                if piece.kept.count == Self.strip {
+                  addStrip(source, stride, entries, target, lanes)
+                } else {
+                  // The chains of columns that another strip takes care of come to nothing.
+                  withUnsafeTemporaryAllocation(of: Float.self, capacity: Self.strip) { sums in
+                    guard let sums = sums.baseAddress else { return }
+                    sums.initialize(from: target, count: Self.strip)
+                    addStrip(source, stride, entries, sums, lanes)
+                    let skipped = piece.kept.lowerBound &- piece.start
+                    (target + skipped).update(from: sums + skipped, count: piece.kept.count)
+                  }
+                }
+              } else if piece.width == Lanes.scalarCount {
+                addLanes(source, stride, entries, target, lanes)
+              } else {
+                addElement(source, stride, entries, target, load)
+              }
+            }
+            column = piece.kept.upperBound
+          }
+        }
+      }
+    }
+  }
+
+  /// Columns that are worked on together, and those of them whose sums are kept.
+  private struct Piece {
+    var start: Int
+    var width: Int
+    var kept: Range<Int>
+  }
+
+  /// The next piece: full strips, which overlap at the first and the last so that those between are aligned in B, where all rows
+  /// lie alike; narrower ones where there is no room for a strip.
+  private func piece(at column: Int, of range: Range<Int>, _ stride: Int) -> Piece {
+    let left = range.upperBound - column
+    guard range.count >= Self.strip else {
+      let width = left >= Lanes.scalarCount ? Lanes.scalarCount : 1
+      return Piece(start: column, width: width, kept: column..<column + width)
+    }
+    if left < Self.strip {
+      return Piece(start: range.upperBound - Self.strip, width: Self.strip, kept: column..<range.upperBound)
+    }
+    let bytes = Lanes.scalarCount * stride
+    let over = Int(bitPattern: base + column * stride) % bytes
+    let isOver = over != 0 && over % stride == 0 && columns * stride % bytes == 0
+    return Piece(
+      start: column, width: Self.strip, kept: column..<column + Self.strip - (isOver ? over / stride : 0))
+  }
+
+  @inline(__always) private func addStrip(
+    _ source: UnsafeRawPointer, _ stride: Int, _ entries: Range<Int>, _ target: UnsafeMutablePointer<Float>,
+    _ lanes: (UnsafeRawPointer) -> Lanes
+  ) {
+    let (rowBytes, step) = (columns &* stride, Lanes.scalarCount &* stride)
+    let sums = UnsafeMutableRawPointer(target)
+    let size = MemoryLayout<Lanes>.size
+    var s0 = sums.loadUnaligned(fromByteOffset: 0, as: Lanes.self)
+    var s1 = sums.loadUnaligned(fromByteOffset: size, as: Lanes.self)
+    var s2 = sums.loadUnaligned(fromByteOffset: 2 &* size, as: Lanes.self)
+    var s3 = sums.loadUnaligned(fromByteOffset: 3 &* size, as: Lanes.self)
+    var s4 = sums.loadUnaligned(fromByteOffset: 4 &* size, as: Lanes.self)
+    var s5 = sums.loadUnaligned(fromByteOffset: 5 &* size, as: Lanes.self)
+    var s6 = sums.loadUnaligned(fromByteOffset: 6 &* size, as: Lanes.self)
+    var s7 = sums.loadUnaligned(fromByteOffset: 7 &* size, as: Lanes.self)
+    var entry = entries.lowerBound
+    while entry < entries.upperBound {
+      let row = source + Int(indices[entry]) &* rowBytes
+      let weight = Lanes(repeating: values[entry])
+      s0 = fused(weight, lanes(row), s0)
+      s1 = fused(weight, lanes(row + step), s1)
+      s2 = fused(weight, lanes(row + 2 &* step), s2)
+      s3 = fused(weight, lanes(row + 3 &* step), s3)
+      s4 = fused(weight, lanes(row + 4 &* step), s4)
+      s5 = fused(weight, lanes(row + 5 &* step), s5)
+      s6 = fused(weight, lanes(row + 6 &* step), s6)
+      s7 = fused(weight, lanes(row + 7 &* step), s7)
+      entry &+= 1
+    }
+    sums.storeBytes(of: s0, toByteOffset: 0, as: Lanes.self)
+    sums.storeBytes(of: s1, toByteOffset: size, as: Lanes.self)
+    sums.storeBytes(of: s2, toByteOffset: 2 &* size, as: Lanes.self)
+    sums.storeBytes(of: s3, toByteOffset: 3 &* size, as: Lanes.self)
+    sums.storeBytes(of: s4, toByteOffset: 4 &* size, as: Lanes.self)
+    sums.storeBytes(of: s5, toByteOffset: 5 &* size, as: Lanes.self)
+    sums.storeBytes(of: s6, toByteOffset: 6 &* size, as: Lanes.self)
+    sums.storeBytes(of: s7, toByteOffset: 7 &* size, as: Lanes.self)
+  }
+
+  @inline(__always) private func addLanes(
+    _ source: UnsafeRawPointer, _ stride: Int, _ entries: Range<Int>, _ target: UnsafeMutablePointer<Float>,
+    _ lanes: (UnsafeRawPointer) -> Lanes
+  ) {
+    let sums = UnsafeMutableRawPointer(target)
+    var sum = sums.loadUnaligned(as: Lanes.self)
+    for entry in entries {
+      sum = fused(Lanes(repeating: values[entry]), lanes(source + Int(indices[entry]) &* columns &* stride), sum)
+    }
+    sums.storeBytes(of: sum, as: Lanes.self)
+  }
+
+  @inline(__always) private func addElement(
+    _ source: UnsafeRawPointer, _ stride: Int, _ entries: Range<Int>, _ target: UnsafeMutablePointer<Float>,
+    _ load: (UnsafeRawPointer) -> Float
+  ) {
+    var sum = target.pointee
+    for entry in entries { sum.addProduct(values[entry], load(source + Int(indices[entry]) &* columns &* stride)) }
+    target.pointee = sum
+  }
+}
+
+@inline(__always) private func fused(_ a: Lanes, _ b: Lanes, _ c: Lanes) -> Lanes {
+  #if X86_64_V4
+    processor_fma16(a, b, c)
+  #else
+    processor_fma8(a, b, c)
+  #endif
+}
+
+/// Brings the rows of the next block into the second-level cache, a share at each visit to a row of the output.
+private struct Prefetch {
+  private let rows: UnsafeBufferPointer<Int32>
+  private let base: UnsafeRawPointer
+  private let rowBytes: Int
+  private let linesPerRow: Int
+  private let quota: Int
+  private var row = 0
+  private var line = 0
+
+  init(rows: UnsafeBufferPointer<Int32>, base: UnsafeRawPointer, rowBytes: Int, bytes: Int, visits: Int) {
+    self.rows = rows
+    self.base = base
+    self.rowBytes = rowBytes
+    linesPerRow = (bytes + 63) / 64
+    quota = (rows.count * linesPerRow + visits - 1) / max(1, visits)
+  }
+
+  @inline(__always) mutating func advance() {
+    var left = quota
+    while left > 0 && row < rows.count {
+      let start = base + (Int(rows[row]) &* rowBytes &+ line &* 64)
+      let count = min(left, linesPerRow &- line)
+      for step in 0..<count { processor_prefetch_second(start + step &* 64) }
+      left &-= count
+      line &+= count
+      if line == linesPerRow {
+        line = 0
+        row &+= 1
+      }
+    }
   }
 }

@@ -72,6 +72,13 @@ struct FeatureLines: Sendable {
     return activate(pre, magnitudes: Self.line(amplitude, slopes, magnitudeIntercepts))
   }
 
+  /// The lines as one pass makes codes of them; nil where features compete.
+  var active: ActiveLines? {
+    if case .topK = architecture { return nil }
+    let magnitudes = magnitudeScales.flatMap { scales in magnitudeIntercepts.map { (scales: scales, intercepts: $0) } }
+    return ActiveLines(factor: factor, intercepts: intercepts, thresholds: thresholds, magnitudes: magnitudes)
+  }
+
   /// The dense code of the zero vector.
   var zeroCode: [Float] { activate(intercepts, magnitudes: magnitudeIntercepts) }
 

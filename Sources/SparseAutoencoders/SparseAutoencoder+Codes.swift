@@ -116,20 +116,30 @@ extension SparseAutoencoder {
   ) -> [(indices: [Int32], values: [Float])] {
     var rows = Array(repeating: (indices: [Int32](), values: [Float]()), count: activations.rows)
     let (inputs, courses) = centred(activations)
+    let amplitudes = courses.map { $0.amplitude(1, dimension: dimension) }
     let subtracted = convention == .subtracted ? biasProjection(pool: pool) : nil
     for start in stride(from: 0, to: width, by: featuresAtOnce) {
       let columns = start..<min(start + featuresAtOnce, width)
       let projections = encoder.multiplied(by: inputs, columns: columns, pool: pool)
       let lines = FeatureLines(of: self, columns: columns, subtractedProjection: subtracted, pool: pool)
-      for row in rows.indices {
-        let code = lines.code(projections.row(row), amplitude: courses[row].amplitude(1, dimension: dimension))
-        for index in code.indices where code[index] > 0 {
-          rows[row].indices.append(Int32(columns.lowerBound + index))
-          rows[row].values.append(code[index])
+      guard let active = lines.active else {
+        for row in rows.indices {
+          rows[row] = Self.entries(lines.code(projections.row(row), amplitude: amplitudes[row]))
         }
+        continue
+      }
+      let found = active.codes(of: projections, amplitudes: amplitudes, first: start, pool: pool)
+      for row in rows.indices {
+        rows[row].indices += found[row].indices
+        rows[row].values += found[row].values
       }
     }
     return rows
+  }
+
+  private static func entries(_ code: [Float]) -> (indices: [Int32], values: [Float]) {
+    let places = code.indices.filter { code[$0] > 0 }
+    return (places.map { Int32(truncatingIfNeeded: $0) }, places.map { code[$0] })
   }
 
   /// Features encoded together: all of them where they compete.

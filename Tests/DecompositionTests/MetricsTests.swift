@@ -30,12 +30,11 @@ struct MetricsTests {
     #expect(zero.massShare(of: code) == 7.0 / 12)
     #expect(zero.cosine(with: code) == (30 + 3 + 3) / (51.0.squareRoot() * 50.0.squareRoot()))
     // {0, 5} and {0, 1}; {0, 5, 3} and {0, 1, 2}.
-    #expect(zero.topOverlap(2, with: code) == 0.5)
-    #expect(zero.topOverlap(3, with: code) == 1.0 / 3)
-    #expect(zero.topOverlap(100, with: code) == 0.75)
+    #expect(zero.topOverlaps([2, 3, 100], with: code) == [0.5, 1.0 / 3, 0.75])
     let empty = SignedCode(dense: [0, 0, 0, 0, 0, 0])
     #expect(
-      zero.overlap(with: empty) == nil && zero.cosine(with: empty) == nil && zero.topOverlap(5, with: empty) == nil)
+      zero.overlap(with: empty) == nil && zero.cosine(with: empty) == nil && zero.topOverlaps([5], with: empty) == [nil]
+    )
     #expect(zero.jaccard(with: empty) == 0 && ZeroCode(empty).jaccard(with: empty) == nil)
   }
 
