@@ -27,9 +27,10 @@ extension Product {
     defer { packed.deallocate() }
     packLeft(rowBlocks, blockLength, into: packed, pool)
 
-    // Enough chunks that the threads finish together, wide enough to be worth a task.
-    let share = (panels + pool.threads * 6 - 1) / (pool.threads * 6)
-    let chunk = pool.threads == 1 ? panels : max(min(panels, right.layout == .rowMajor ? 16 : 2), share)
+    // Enough chunks that the threads finish together, wide enough to be worth a task, and of whole tiles.
+    let share = panels / (pool.threads * 6)
+    let least = right.layout == .rowMajor ? 16 : TileShape.panels
+    let chunk = pool.threads == 1 ? panels : min(panels, max(least, share) / TileShape.panels * TileShape.panels)
     let columnChunks = (panels + chunk - 1) / chunk
     // Too few columns to keep the threads busy: cut the rows as well.
     var rowChunks = 1
