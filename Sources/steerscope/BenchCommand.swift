@@ -32,7 +32,7 @@ struct BenchCommand: AsyncParsableCommand {
     case .json: try JSONOutput.print(Report(machine: .here(pool), comparisons: rows))
     case .table, .csv:
       let cells = rows.map { row -> [Cell] in
-        let target = row.target.map { Cell.real($0) } ?? .null
+        let target = row.target.value.isFinite ? Cell.real(row.target.value) : .null
         return [.text(row.name), .real(row.ours), .text(row.unit), .real(row.ratio), .text(row.peerName), target]
       }
       Terminal.result(

@@ -11,21 +11,15 @@ struct KernelBench {
     var peerName: String
     var unit: String
     var ratio: Double
-    var target: Double?
+    /// Not finite where there is none.
+    var target: Finite
 
-    /// Every key is there, a missing target as null.
-    func encode(to encoder: any Encoder) throws {
-      var container = encoder.container(keyedBy: CodingKeys.self)
-      try container.encode(name, forKey: .name)
-      try container.encode(ours, forKey: .ours)
-      try container.encode(peer, forKey: .peer)
-      try container.encode(peerName, forKey: .peerName)
-      try container.encode(unit, forKey: .unit)
-      try container.encode(ratio, forKey: .ratio)
-      try container.encode(target, forKey: .target)
+    init(
+      name: String, ours: Double, peer: Double, peerName: String, unit: String, ratio: Double, target: Double?
+    ) {
+      (self.name, self.ours, self.peer, self.peerName) = (name, ours, peer, peerName)
+      (self.unit, self.ratio, self.target) = (unit, ratio, Finite(target ?? .nan))
     }
-
-    private enum CodingKeys: String, CodingKey { case name, ours, peer, peerName, unit, ratio, target }
   }
 
   private let seconds: Double
