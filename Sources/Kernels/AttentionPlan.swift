@@ -240,13 +240,13 @@ struct AttentionPlan {
         c: work.scores + (members.lowerBound * work.stride + column), cStride: work.stride, continuing: false)
       let together = min(TileShape.panels, high / 16 + 1 - panel)
       if column >= 0, column + together * 16 <= work.stride {
-        multiplyRowBlocks(0..<rowBlocks.count, of: rowBlocks, panels: together, operands)
+        multiplyRowBlocks(rowBlocks, panels: together, operands)
         panel += together
         continue
       }
       operands.panelStride = 0
       if column >= 0, column + 16 <= work.stride {
-        multiplyRowBlocks(0..<rowBlocks.count, of: rowBlocks, panels: 1, operands)
+        multiplyRowBlocks(rowBlocks, panels: 1, operands)
       } else {
         clipped(operands, rowBlocks, columns: max(0, -column)..<min(16, work.stride - column))
       }
@@ -261,7 +261,7 @@ struct AttentionPlan {
     var inner = operands
     inner.c = edge
     inner.cStride = 16
-    multiplyRowBlocks(0..<rowBlocks.count, of: rowBlocks, panels: 1, inner)
+    multiplyRowBlocks(rowBlocks, panels: 1, inner)
     for row in 0..<rowBlocks.rows {
       for column in columns { operands.c[row * operands.cStride + column] = edge[row * 16 + column] }
     }

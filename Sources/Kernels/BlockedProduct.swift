@@ -4,14 +4,14 @@ extension Product {
   /// Steps of k whose panels stay in the first-level cache (24 KiB of 32, or 36 KiB of 48 where there is AVX-512).
   private static let longestBlock = TileShape.panels == 1 ? 384 : 192
   /// The same where two blocks of panels, packed on the fly, share the second-level cache with the left factor.
-  private static let longestBlockUnpacked = 192
+  private static let longestBlockUnpacked = TileShape.panels == 1 ? 192 : 96
   /// Row blocks whose packed part stays in the second-level cache beside the panels that stream by.
   private static let rowBlocksAtOnce = 128
   /// Numbers that rest between two blocks of k: a part of the second-level cache. They rest tile by tile, because the rows of
   /// the results may lie 2^n bytes apart and share a few cache sets.
   private static let restingNumbers = TileShape.panels == 1 ? 96 * 1024 : 192 * 1024
   /// Panels of one block of an unpacked row-major factor, at most.
-  private static let panelsOfBlock = 30
+  private static let panelsOfBlock = TileShape.panels == 1 ? 30 : 63
 
   /// Steps per block of k: equal parts, a multiple of four except for the last.
   private var blockLength: Int {
@@ -87,12 +87,6 @@ extension Product {
     let steps: Range<Int>
     /// The first panel of the strip that these belong to.
     let strip: Int
-
-    /// One of `count` parts of the steps; nothing beyond the last.
-    func slice(_ index: Int, of count: Int) -> Range<Int> {
-      let (first, last) = (min(index, count), min(index + 1, count))
-      return steps.lowerBound + first * steps.count / count..<steps.lowerBound + last * steps.count / count
-    }
   }
 
   private func multiply(_ work: Chunk) {
@@ -100,7 +94,7 @@ extension Product {
     let resting = max(1, Product.restingNumbers / (16 * rows * TileShape.panels)) * TileShape.panels
     // Without a second block of k nothing rests, and a strip may be as long as it likes.
     var strip = work.blockLength < k ? min(resting, work.panels.count) : work.panels.count
-    if right.layout == .rowMajor { strip = min(strip, Product.panelsOfBlock) }
+    if right.layout == .rowMajor { strip = min(work.panels.count, Product.panelsOfBlock) }
     if right.layout == .panels, rows * k <= 1 << 18 { strip = TileShape.panels }
     let place = UnsafeMutablePointer<Float>.allocateAligned(
       (work.blockLength < k ? strip + TileShape.panels : TileShape.panels) * 16 * rows)
@@ -125,11 +119,12 @@ extension Product {
     let blocks = blocks(of: work, strip: strip)
     for (index, block) in blocks.enumerated() {
       let b = prepare(block, scratch)
-      var ahead = LookAhead(nothingAt: right.base)
-      if index + 1 < blocks.count { ahead = lookAhead(blocks[index + 1]) }
-      ahead.spread(over: group.blocks.count)
+      var ahead = Ahead.nothing
+      if index + 1 < blocks.count {
+        ahead = .ask(lookAhead(blocks[index + 1], tiles: group.blocks.count))
+      }
       multiply(block, b, group, work, &ahead)
-      ahead.finish()
+      if case .ask(var rest) = ahead { rest.finish() }
     }
   }
 
@@ -169,76 +164,96 @@ extension Product {
     return (UnsafeRawPointer(scratch), steps.count * 64)
   }
 
-  private func lookAhead(_ block: PanelBlock) -> LookAhead {
+  private func lookAhead(_ block: PanelBlock, tiles: Int) -> LookAhead {
     let (first, steps) = (block.panels.lowerBound, block.steps)
+    var ahead: LookAhead
     if right.layout == .panels {
       let bytes = 16 * right.type.bytes
-      return LookAhead(
+      ahead = LookAhead(
         right.base + (first * k + steps.lowerBound) * bytes, runBytes: steps.count * bytes, every: k * bytes,
         runs: block.panels.count)
+    } else {
+      ahead = LookAhead(
+        right.base + (first * 16 * right.rowBytes + steps.lowerBound * right.type.bytes),
+        runBytes: steps.count * right.type.bytes, every: right.rowBytes,
+        runs: min(block.panels.count * 16, n - first * 16))
     }
-    return LookAhead(
-      right.base + (first * 16 * right.rowBytes + steps.lowerBound * right.type.bytes),
-      runBytes: steps.count * right.type.bytes, every: right.rowBytes,
-      runs: min(block.panels.count * 16, n - first * 16))
+    ahead.spread(over: tiles)
+    return ahead
   }
 
   // MARK: A row-major factor
 
-  /// Packed block by block: while one block is multiplied, the next one is packed a few rows at a time, and the rows after these
-  /// are asked for. (A whole block can't be asked for: with 2^n columns its rows share a few cache sets.)
+  /// Packed block by block, each one by the tiles that multiply the block before.
   private func multiplyRowMajor(_ work: Chunk, _ group: Group, strip: Int) {
+    let strip = (strip + TileShape.panels - 1) / TileShape.panels * TileShape.panels
     let blockSize = work.blockLength * strip * 16
     let scratch = UnsafeMutablePointer<Float>.allocateAligned(2 * blockSize)
     defer { scratch.deallocate() }
     let blocksOfK = (k + work.blockLength - 1) / work.blockLength
     let count = (work.panels.count + strip - 1) / strip * blocksOfK
-    func blockAt(_ index: Int) -> PanelBlock? {
-      guard index < count else { return nil }
+    func blockAt(_ index: Int) -> PanelBlock {
       let panel = work.panels.lowerBound + index / blocksOfK * strip
       let step = index % blocksOfK * work.blockLength
       return PanelBlock(
         panels: panel..<min(work.panels.upperBound, panel + strip), steps: step..<min(k, step + work.blockLength),
         strip: panel)
     }
-    var index = 0
-    if let first = blockAt(0) { packRowMajor(first, first.steps, into: scratch) }
-    while let block = blockAt(index) {
+    var block = blockAt(0)
+    var packing = packAhead(block, hosts: 0, into: scratch)
+    finishPacking(&packing, block, into: scratch)
+    for index in 0..<count {
       let (current, following) = (scratch + index % 2 * blockSize, scratch + (index + 1) % 2 * blockSize)
-      let next = blockAt(index + 1)
-      let turns = (block.panels.count + TileShape.panels - 1) / TileShape.panels
-      for turn in 0..<turns {
-        var ahead = LookAhead(nothingAt: right.base)
-        if let next {
-          packRowMajor(next, next.slice(turn, of: turns), into: following)
-          ahead = lookAhead(next, next.slice(turn + 1, of: turns))
-          ahead.spread(over: group.blocks.count)
-        }
-        let first = block.panels.lowerBound + turn * TileShape.panels
+      let next = index + 1 < count ? blockAt(index + 1) : nil
+      packing = packAhead(next, hosts: block.panels.count / TileShape.panels, into: following)
+      var ahead = Ahead.pack(packing)
+      for first in stride(from: block.panels.lowerBound, to: block.panels.upperBound, by: TileShape.panels) {
         let few = PanelBlock(
           panels: first..<min(block.panels.upperBound, first + TileShape.panels), steps: block.steps,
           strip: block.strip)
-        let b = UnsafeRawPointer(current + turn * TileShape.panels * block.steps.count * 16)
-        multiply(few, (b, block.steps.count * 64), group, work, &ahead)
-        ahead.finish()
+        let b = UnsafeRawPointer(current + (first - block.panels.lowerBound) * block.steps.count * 16)
+        multiply(few, (b, 64), group, work, &ahead)
       }
-      index += 1
+      guard let next, case .pack(var rest) = ahead else { return }
+      finishPacking(&rest, next, into: following)
+      block = next
     }
   }
 
-  private func packRowMajor(_ block: PanelBlock, _ steps: Range<Int>, into target: UnsafeMutablePointer<Float>) {
-    let column = block.panels.lowerBound * 16
-    Kernels.packRowMajor(
-      right.type, right.base + (steps.lowerBound * right.rowBytes + column * right.type.bytes),
-      rowBytes: right.rowBytes,
-      steps: steps.lowerBound - block.steps.lowerBound..<steps.upperBound - block.steps.lowerBound,
-      panelSteps: block.steps.count, columns: min(n, block.panels.upperBound * 16) - column, into: target)
+  /// The whole strips of a block; nothing of none.
+  private func packAhead(_ block: PanelBlock?, hosts: Int, into target: UnsafeMutablePointer<Float>) -> PackAhead {
+    PackAhead(
+      right.type, block.map { element($0.steps.lowerBound, $0.panels.lowerBound) } ?? right.base,
+      rowBytes: right.rowBytes, steps: block?.steps.count ?? 0, strips: block.map(wholeStrips) ?? 0, into: target,
+      hosts: hosts)
   }
 
-  private func lookAhead(_ block: PanelBlock, _ steps: Range<Int>) -> LookAhead {
-    LookAhead(
-      right.base + (steps.lowerBound * right.rowBytes + block.panels.lowerBound * 16 * right.type.bytes),
-      runBytes: block.panels.count * 16 * right.type.bytes, every: right.rowBytes, runs: steps.count)
+  private func wholeStrips(_ block: PanelBlock) -> Int {
+    (min(block.panels.upperBound, n / 16) - block.panels.lowerBound) / TileShape.panels
+  }
+
+  /// Packs what no tile has packed: pieces, steps that fill no piece, and columns that fill no strip.
+  private func finishPacking(
+    _ ahead: inout PackAhead, _ block: PanelBlock, into target: UnsafeMutablePointer<Float>
+  ) {
+    packPieces(right.type, ahead.rest())
+    let steps = block.steps.count
+    let inPieces = steps / PackedPiece.rows * PackedPiece.rows
+    let strips = (block.panels.count + TileShape.panels - 1) / TileShape.panels
+    let whole = wholeStrips(block)
+    for strip in 0..<strips {
+      let first = strip < whole ? inPieces : 0
+      let panel = block.panels.lowerBound + strip * TileShape.panels
+      packStrip(
+        right.type, element(block.steps.lowerBound + first, panel), rowBytes: right.rowBytes, steps: steps - first,
+        columns: min(n - panel * 16, TileShape.panels * 16), width: TileShape.panels * 16,
+        into: target + (strip * steps + first) * TileShape.panels * 16)
+    }
+  }
+
+  /// The first element of a panel in one step of a row-major factor.
+  private func element(_ step: Int, _ panel: Int) -> UnsafeRawPointer {
+    right.base + (step * right.rowBytes + panel * 16 * right.type.bytes)
   }
 
   // MARK: Tiles
@@ -246,7 +261,7 @@ extension Product {
   /// A group of row blocks times the panels of one tile.
   private func multiply(
     _ block: PanelBlock, _ b: (base: UnsafeRawPointer, panelStride: Int), _ group: Group, _ work: Chunk,
-    _ ahead: inout LookAhead
+    _ ahead: inout Ahead
   ) {
     let (steps, panels, rows) = (block.steps, block.panels, group.rows)
     let resting = steps.count == k ? group.resting : group.resting + (panels.lowerBound - block.strip) * 16 * rows
@@ -257,7 +272,7 @@ extension Product {
       panelStride: b.panelStride, c: resting, cStride: panels.count * 16, continuing: steps.lowerBound > 0)
     let ends = steps.upperBound == k
     if ends, columns == panels.count * 16 { (operands.results, operands.resultStride) = (results, cStride) }
-    multiplyRowBlocks(group.blocks, of: group.rowBlocks, panels: panels.count, operands, ahead: &ahead)
+    multiplyRowBlocks(group.rowBlocks.part(group.blocks), panels: panels.count, operands, ahead: &ahead)
     guard ends, operands.results == nil else { return }
     for row in 0..<rows { (results + row * cStride).update(from: resting + row * panels.count * 16, count: columns) }
   }

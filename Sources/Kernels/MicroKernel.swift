@@ -168,10 +168,79 @@ struct TileOperands {
   var resultStride = 0
 }
 
+/// What one tile is called with.
+private struct TileCall {
+  var operands: TileOperands
+  /// Of a row-major left factor.
+  var aStride = 1
+  /// Bytes from one step of a panel to the next, where the panels are not packed.
+  var bStep = 0
+  /// Tiles of this height, one below the other: `a` holds their parts one after the other.
+  var tiles = 1
+}
+
+/// How the factors of a tile lie.
+private protocol TileOrder {
+  static func rowStride(_ call: TileCall) -> Int
+  static func stepStride(rows: Int) -> Int
+  static func panelStride(_ call: TileCall) -> Int
+  static func bStep<Format: PanelFormat>(_: Format.Type, _ call: TileCall) -> Int
+}
+
+/// The left factor as `[steps][rows]`, panels as they are stored.
+private enum PackedOrder: TileOrder {
+  @inline(__always) static func rowStride(_ call: TileCall) -> Int { 1 }
+  @inline(__always) static func stepStride(rows: Int) -> Int { rows }
+  @inline(__always) static func panelStride(_ call: TileCall) -> Int { call.operands.panelStride }
+  @inline(__always) static func bStep<Format: PanelFormat>(_: Format.Type, _ call: TileCall) -> Int {
+    Format.bytesPerStep
+  }
+}
+
+/// The left factor as `[steps][rows]`, the panels of a tile side by side, `[steps][panels][16]`.
+private enum StripOrder: TileOrder {
+  @inline(__always) static func rowStride(_ call: TileCall) -> Int { 1 }
+  @inline(__always) static func stepStride(rows: Int) -> Int { rows }
+  @inline(__always) static func panelStride(_ call: TileCall) -> Int { 64 }
+  @inline(__always) static func bStep<Format: PanelFormat>(_: Format.Type, _ call: TileCall) -> Int {
+    64 &* TileShape.panels
+  }
+}
+
+/// Both factors row by row.
+private enum RowOrder: TileOrder {
+  @inline(__always) static func rowStride(_ call: TileCall) -> Int { call.aStride }
+  @inline(__always) static func stepStride(rows: Int) -> Int { 1 }
+  @inline(__always) static func panelStride(_ call: TileCall) -> Int { call.operands.panelStride }
+  @inline(__always) static func bStep<Format: PanelFormat>(_: Format.Type, _ call: TileCall) -> Int { call.bStep }
+}
+
+/// What tiles do for later ones, a little at a time, in the shadow of their multiply-adds.
+private protocol SideWork {
+  associatedtype Task
+  /// - Parameter turns: of each tile.
+  init(_ task: Task, tiles: Int, turns: Int)
+  /// Before each tile.
+  mutating func tile()
+  /// Before each turn of four steps.
+  mutating func turn()
+  /// Before each step.
+  mutating func step()
+  mutating func finish()
+}
+
+private struct NoSideWork: SideWork {
+  @inline(__always) init(_ task: Void, tiles: Int, turns: Int) {}
+  @inline(__always) func tile() {}
+  @inline(__always) func turn() {}
+  @inline(__always) func step() {}
+  @inline(__always) func finish() {}
+}
+
 /// What will be read later: tiles ask for it line by line, to have it in the second-level cache by then. It lies in runs of
 /// `runBytes`, one every `stride` bytes; a tile asks for a part of one run.
 struct LookAhead {
-  private var run: UnsafeRawPointer
+  fileprivate var run: UnsafeRawPointer
   private let runBytes: Int
   private let stride: Int
   /// Runs still to ask for, the present one included.
@@ -186,9 +255,6 @@ struct LookAhead {
     bytesOfTile = runBytes
   }
 
-  /// Nothing: the address is never read and any will do.
-  init(nothingAt base: UnsafeRawPointer) { self.init(base, runBytes: 0, every: 0, runs: 0) }
-
   /// Divides the runs among so many tiles.
   mutating func spread(over tiles: Int) {
     tilesOfRun = max(1, tiles / max(1, runs))
@@ -196,7 +262,7 @@ struct LookAhead {
   }
 
   /// What the next tile asks for: from where on, and how many bytes.
-  fileprivate mutating func take() -> (from: UnsafeRawPointer, bytes: Int) {
+  @inline(__always) fileprivate mutating func take() -> (from: UnsafeRawPointer, bytes: Int) {
     guard runs > 0 else { return (run, 0) }
     let from = run + asked &* bytesOfTile
     asked &+= 1
@@ -208,6 +274,9 @@ struct LookAhead {
     return (from, bytesOfTile)
   }
 
+  /// Leaves out what so many tiles have asked for.
+  fileprivate mutating func skip(_ tiles: Int) { for _ in 0..<tiles { _ = take() } }
+
   /// Asks for what is left at once.
   mutating func finish() {
     while runs > 0 {
@@ -217,118 +286,221 @@ struct LookAhead {
   }
 }
 
-/// What one tile is called with.
-private struct TileCall {
-  var operands: TileOperands
-  /// Of a row-major left factor.
-  var aStride = 1
-  /// Bytes from one step of a panel to the next, where the panels are not packed.
-  var bStep = 0
-  var ahead: (from: UnsafeRawPointer, bytes: Int)
+/// Asks for what lies ahead, evenly over the steps of each tile.
+private struct Asking: SideWork {
+  private var ahead: LookAhead
+  private let steps: Int
+  private var next: UnsafeRawPointer
+  private var advance = 0
+  @inline(__always) init(_ task: LookAhead, tiles: Int, turns: Int) {
+    (ahead, steps) = (task, 4 &* turns)
+    next = ahead.run
+  }
+  @inline(__always) mutating func tile() {
+    let (from, bytes) = ahead.take()
+    next = from
+    advance = min(64, Int(UInt32(truncatingIfNeeded: bytes &+ steps) / UInt32(truncatingIfNeeded: max(1, steps))))
+  }
+  @inline(__always) func turn() {}
+  @inline(__always) mutating func step() {
+    processor_prefetch_second(next)
+    next += advance
+  }
+  @inline(__always) func finish() {}
 }
 
-/// How the factors of a tile lie.
-private protocol TileOrder {
-  static func rowStride(_ call: TileCall) -> Int
-  static func stepStride(rows: Int) -> Int
-  static func bStep<Format: PanelFormat>(_: Format.Type, _ call: TileCall) -> Int
+/// Sixteen elements of a row-major factor.
+private protocol RowFormat {
+  static var bytes: Int { get }
+  static func load(_ address: UnsafeRawPointer) -> SIMD16<Float>
 }
 
-/// The left factor as `[steps][rows]`, panels as they are stored.
-private enum PackedOrder: TileOrder {
-  @inline(__always) static func rowStride(_ call: TileCall) -> Int { 1 }
-  @inline(__always) static func stepStride(rows: Int) -> Int { rows }
-  @inline(__always) static func bStep<Format: PanelFormat>(_: Format.Type, _ call: TileCall) -> Int {
-    Format.bytesPerStep
+private enum Float32Row: RowFormat {
+  @inline(__always) static var bytes: Int { 64 }
+  @inline(__always) static func load(_ address: UnsafeRawPointer) -> SIMD16<Float> {
+    address.loadUnaligned(as: SIMD16<Float>.self)
   }
 }
 
-/// Both factors row by row.
-private enum RowOrder: TileOrder {
-  @inline(__always) static func rowStride(_ call: TileCall) -> Int { call.aStride }
-  @inline(__always) static func stepStride(rows: Int) -> Int { 1 }
-  @inline(__always) static func bStep<Format: PanelFormat>(_: Format.Type, _ call: TileCall) -> Int { call.bStep }
+private enum BFloat16Row: RowFormat {
+  @inline(__always) static var bytes: Int { 32 }
+  @inline(__always) static func load(_ address: UnsafeRawPointer) -> SIMD16<Float> { processor_load_bfloat16(address) }
 }
 
-/// A tile's loop over k. Beside it, `ahead` is asked for, evenly over the steps. Never inlined: a function holds one tile.
-@inline(never) private func run<Shape: Tile, Format: PanelFormat, Order: TileOrder>(
-  _: Shape.Type, _: Format.Type, _: Order.Type, _ call: TileCall
+private enum Float16Row: RowFormat {
+  @inline(__always) static var bytes: Int { 32 }
+  @inline(__always) static func load(_ address: UnsafeRawPointer) -> SIMD16<Float> { processor_load_half16(address) }
+}
+
+/// What is packed at a time: one step of one strip of `TileShape.panels` panels. Some rows take turns, so that several streams come
+/// from memory side by side.
+enum PackedPiece {
+  static var rows: Int { 4 }
+  /// Rows between what is packed and what is asked for.
+  static var rowsAhead: Int { 8 }
+  static var bytes: Int { TileShape.panels &* 64 }
+}
+
+/// Packs a part of the next block, evenly over the turns, and asks for rows that come later.
+private struct Packing<Format: RowFormat>: SideWork {
+  private let part: PackAhead.Part
+  private var from: UnsafeRawPointer
+  private var into: UnsafeMutableRawPointer
+  private var pieces: Int
+  private var strip: Int
+  private var row: Int
+  /// Pieces packed together, turns from one batch to the next, and turns to the next batch.
+  private let batch: Int
+  private let pause: Int
+  private var wait: Int
+
+  @inline(__always) init(_ task: PackAhead.Part, tiles: Int, turns: Int) {
+    part = task
+    (from, into, pieces, strip, row) = (task.from, task.into, task.pieces, task.strip, task.row)
+    let turns = UInt32(truncatingIfNeeded: tiles &* turns)
+    let pieces = UInt32(truncatingIfNeeded: task.pieces)
+    pause = Int(max(1, turns / max(1, pieces)))
+    batch = Int((pieces &+ turns &- min(1, turns)) / max(1, turns))
+    wait = pieces > 0 ? 1 : .max
+  }
+
+  @inline(__always) func tile() {}
+
+  @inline(__always) mutating func turn() {
+    wait &-= 1
+    guard wait == 0 else { return }
+    for _ in 0..<min(batch, pieces) { pack() }
+    wait = pieces > 0 ? pause : .max
+  }
+
+  @inline(__always) func step() {}
+
+  @inline(__always) private mutating func pack() {
+    for panel in 0..<TileShape.panels {
+      into.storeBytes(of: Format.load(from + panel &* Format.bytes), toByteOffset: panel &* 64, as: SIMD16<Float>.self)
+      processor_prefetch_second(from + (PackedPiece.rowsAhead &* part.rowBytes &+ panel &* Format.bytes))
+    }
+    from += part.rowBytes
+    into += PackedPiece.bytes
+    row &+= 1
+    if row == PackedPiece.rows {
+      row = 0
+      from += TileShape.panels &* Format.bytes &- PackedPiece.rows &* part.rowBytes
+      into += part.stripBytes &- PackedPiece.rows &* PackedPiece.bytes
+      strip &+= 1
+      if strip == part.strips {
+        strip = 0
+        from += PackedPiece.rows &* part.rowBytes &- part.strips &* TileShape.panels &* Format.bytes
+        into += PackedPiece.rows &* PackedPiece.bytes &- part.strips &* part.stripBytes
+      }
+    }
+    pieces &-= 1
+  }
+
+  @inline(__always) mutating func finish() {
+    while pieces > 0 { pack() }
+  }
+}
+
+/// Tiles of one shape, each a loop over k. Never inlined: a function holds one tile.
+@inline(never) private func run<Shape: Tile, Format: PanelFormat, Order: TileOrder, Work: SideWork>(
+  _: Shape.Type, _: Format.Type, _: Order.Type, _: Work.Type, _ call: TileCall, _ task: Work.Task
 ) {
   let operands = call.operands
-  var tile = operands.continuing ? Shape(operands.c, stride: operands.cStride) : Shape()
-  var (a, b) = (operands.a, operands.b)
-  let panelStride = operands.panelStride
+  let turns = operands.steps &>> 2
+  var work = Work(task, tiles: call.tiles, turns: turns)
+  let panelStride = Order.panelStride(call)
   let (rowStride, stepStride) = (Order.rowStride(call), Order.stepStride(rows: Shape.rows))
   let bStep = Order.bStep(Format.self, call)
-  let turns = operands.steps &>> 2
-  var next = call.ahead.from
-  let advance = min(64, Int(UInt32(truncatingIfNeeded: call.ahead.bytes &+ 4 &* turns) / UInt32(max(1, 4 &* turns))))
-  for _ in 0..<turns {
-    processor_prefetch_second(next)
-    next += advance
-    tile.add(a, rowStride: rowStride, times: Shape.Row(Format.self, b, stride: panelStride))
-    processor_prefetch_second(next)
-    next += advance
-    tile.add(a + stepStride, rowStride: rowStride, times: Shape.Row(Format.self, b + bStep, stride: panelStride))
-    processor_prefetch_second(next)
-    next += advance
-    tile.add(
-      a + 2 &* stepStride, rowStride: rowStride, times: Shape.Row(Format.self, b + 2 &* bStep, stride: panelStride))
-    processor_prefetch_second(next)
-    next += advance
-    tile.add(
-      a + 3 &* stepStride, rowStride: rowStride, times: Shape.Row(Format.self, b + 3 &* bStep, stride: panelStride))
-    a += 4 &* stepStride
-    b += 4 &* bStep
-  }
-  for _ in 0..<operands.steps & 3 {
-    tile.add(a, rowStride: rowStride, times: Shape.Row(Format.self, b, stride: panelStride))
-    a += stepStride
-    b += bStep
-  }
-  if let results = operands.results {
-    tile.store(results, stride: operands.resultStride)
-  } else {
-    tile.store(operands.c, stride: operands.cStride)
+  let resultStride = operands.results == nil ? operands.cStride : operands.resultStride
+  var (a, c, results) = (operands.a, operands.c, operands.results ?? operands.c)
+  var tiles = call.tiles
+  repeat {
+    var tile = operands.continuing ? Shape(c, stride: operands.cStride) : Shape()
+    var b = operands.b
+    c += Shape.rows &* operands.cStride
+    tiles &-= 1
+    if tiles > 0 {
+      // What the next tile begins with, and the places of its results: its chains can't begin before these arrive.
+      if operands.continuing { prefetchTile(Shape.self, c, stride: operands.cStride) }
+      if operands.results != nil || !operands.continuing {
+        prefetchTile(Shape.self, results + Shape.rows &* resultStride, stride: resultStride)
+      }
+    }
+    work.tile()
+    for _ in 0..<turns {
+      work.turn()
+      work.step()
+      tile.add(a, rowStride: rowStride, times: Shape.Row(Format.self, b, stride: panelStride))
+      work.step()
+      tile.add(a + stepStride, rowStride: rowStride, times: Shape.Row(Format.self, b + bStep, stride: panelStride))
+      work.step()
+      tile.add(
+        a + 2 &* stepStride, rowStride: rowStride, times: Shape.Row(Format.self, b + 2 &* bStep, stride: panelStride))
+      work.step()
+      tile.add(
+        a + 3 &* stepStride, rowStride: rowStride, times: Shape.Row(Format.self, b + 3 &* bStep, stride: panelStride))
+      a += 4 &* stepStride
+      b += 4 &* bStep
+    }
+    for _ in 0..<operands.steps & 3 {
+      tile.add(a, rowStride: rowStride, times: Shape.Row(Format.self, b, stride: panelStride))
+      a += stepStride
+      b += bStep
+    }
+    tile.store(results, stride: resultStride)
+    results += Shape.rows &* resultStride
+  } while tiles > 0
+  work.finish()
+}
+
+/// Asks for the lines of a tile.
+@inline(__always) private func prefetchTile<Shape: Tile>(
+  _: Shape.Type, _ tile: UnsafeMutablePointer<Float>, stride: Int
+) {
+  var line = tile
+  for _ in 0..<Shape.rows {
+    for panel in 0..<Shape.Row.count { processor_prefetch(line + panel &* 16) }
+    line += stride
   }
 }
 
 /// Finds the type for the height of a tile.
-@inline(__always) private func runHeights<Row: Panels, Format: PanelFormat, Order: TileOrder>(
-  rows: Int, _: Row.Type, _: Format.Type, _: Order.Type, _ call: TileCall
+@inline(__always) private func runHeights<Row: Panels, Format: PanelFormat, Order: TileOrder, Work: SideWork>(
+  rows: Int, _: Row.Type, _: Format.Type, _: Order.Type, _: Work.Type, _ call: TileCall, _ task: Work.Task
 ) {
   switch rows {
   #if X86_64_V4
-    case 8: run(Tile8<Row>.self, Format.self, Order.self, call)
-    case 7: run(Tile7<Row>.self, Format.self, Order.self, call)
+    case 8: run(Tile8<Row>.self, Format.self, Order.self, Work.self, call, task)
+    case 7: run(Tile7<Row>.self, Format.self, Order.self, Work.self, call, task)
   #endif
-  case 6: run(Tile6<Row>.self, Format.self, Order.self, call)
-  case 5: run(Tile5<Row>.self, Format.self, Order.self, call)
-  case 4: run(Tile4<Row>.self, Format.self, Order.self, call)
-  case 3: run(Tile3<Row>.self, Format.self, Order.self, call)
-  case 2: run(Tile2<Row>.self, Format.self, Order.self, call)
-  default: run(Tile1<Row>.self, Format.self, Order.self, call)
+  case 6: run(Tile6<Row>.self, Format.self, Order.self, Work.self, call, task)
+  case 5: run(Tile5<Row>.self, Format.self, Order.self, Work.self, call, task)
+  case 4: run(Tile4<Row>.self, Format.self, Order.self, Work.self, call, task)
+  case 3: run(Tile3<Row>.self, Format.self, Order.self, Work.self, call, task)
+  case 2: run(Tile2<Row>.self, Format.self, Order.self, Work.self, call, task)
+  default: run(Tile1<Row>.self, Format.self, Order.self, Work.self, call, task)
   }
 }
 
 /// Finds the types for both sides of a tile, where more than `TileShape.panels` panels go with fewer rows.
-@inline(__always) private func runTile<Format: PanelFormat, Order: TileOrder>(
-  rows: Int, panels: Int, _: Format.Type, _: Order.Type, _ call: TileCall
+@inline(__always) private func runTile<Format: PanelFormat, Order: TileOrder, Work: SideWork>(
+  rows: Int, panels: Int, _: Format.Type, _: Order.Type, _: Work.Type, _ call: TileCall, _ task: Work.Task
 ) {
   switch panels {
-  case 4: run(Tile1<FourPanels>.self, Format.self, Order.self, call)
+  case 4: run(Tile1<FourPanels>.self, Format.self, Order.self, Work.self, call, task)
   #if X86_64_V4
-    case 3: runHeights(rows: rows, ThreePanels.self, Format.self, Order.self, call)
-    case 2: runHeights(rows: rows, TwoPanels.self, Format.self, Order.self, call)
+    case 3: runHeights(rows: rows, ThreePanels.self, Format.self, Order.self, Work.self, call, task)
+    case 2: runHeights(rows: rows, TwoPanels.self, Format.self, Order.self, Work.self, call, task)
   #else
     case 2:
       switch rows {
-      case 3: run(Tile3<TwoPanels>.self, Format.self, Order.self, call)
-      case 2: run(Tile2<TwoPanels>.self, Format.self, Order.self, call)
-      default: run(Tile1<TwoPanels>.self, Format.self, Order.self, call)
+      case 3: run(Tile3<TwoPanels>.self, Format.self, Order.self, Work.self, call, task)
+      case 2: run(Tile2<TwoPanels>.self, Format.self, Order.self, Work.self, call, task)
+      default: run(Tile1<TwoPanels>.self, Format.self, Order.self, Work.self, call, task)
       }
   #endif
-  default: runHeights(rows: rows, OnePanel.self, Format.self, Order.self, call)
+  default: runHeights(rows: rows, OnePanel.self, Format.self, Order.self, Work.self, call, task)
   }
 }
 
@@ -338,77 +510,97 @@ func panelsAtOnce(rows: Int) -> Int { rows == 1 ? 4 : max(TileShape.panels, rows
 /// One tile of a packed left factor (`[steps][rows]`, 1 to `TileShape.rows` rows) and 1 to `panelsAtOnce(rows:)` panels in
 /// their stored type, all of them with 16 columns in `c`.
 func multiplyPanels(_ type: ElementType, rows: Int, panels: Int, _ operands: TileOperands) {
-  let call = TileCall(operands: operands, ahead: (operands.b, 0))
+  let call = TileCall(operands: operands)
   switch type {
-  case .float32: runTile(rows: rows, panels: panels, Float32Panel.self, PackedOrder.self, call)
-  case .bfloat16: runTile(rows: rows, panels: panels, BFloat16Panel.self, PackedOrder.self, call)
-  case .float16: runTile(rows: rows, panels: panels, Float16Panel.self, PackedOrder.self, call)
+  case .float32: runTile(rows: rows, panels: panels, Float32Panel.self, PackedOrder.self, NoSideWork.self, call, ())
+  case .bfloat16: runTile(rows: rows, panels: panels, BFloat16Panel.self, PackedOrder.self, NoSideWork.self, call, ())
+  case .float16: runTile(rows: rows, panels: panels, Float16Panel.self, PackedOrder.self, NoSideWork.self, call, ())
   }
 }
 
 /// One tile whose factors lie row-major: `a[i * aStride + k]`, `b[k * bStride + column]`, 1 to `TileShape.rows` rows, 1 to
 /// `panelsAtOnce(rows:)` panels of float32.
 func multiplyRows(rows: Int, panels: Int, _ operands: TileOperands, aStride: Int, bStride: Int) {
-  let call = TileCall(operands: operands, aStride: aStride, bStep: bStride &* 4, ahead: (operands.b, 0))
-  runTile(rows: rows, panels: panels, Float32Panel.self, RowOrder.self, call)
+  let call = TileCall(operands: operands, aStride: aStride, bStep: bStride &* 4)
+  runTile(rows: rows, panels: panels, Float32Panel.self, RowOrder.self, NoSideWork.self, call, ())
 }
 
-/// All row blocks of a packed left factor times 1 to `TileShape.panels` float32 panels: the loop that a large product spends
-/// its time in.
+/// How the right factor of some tiles lies, and what they do beside their own work.
+enum Ahead {
+  /// Panels; nothing else to do.
+  case nothing
+  /// Panels; later ones are asked for.
+  case ask(LookAhead)
+  /// Strips of panels (see `PackAhead`); the next block is packed.
+  case pack(PackAhead)
+}
+
+/// Row blocks of a packed left factor times 1 to `TileShape.panels` float32 panels: the loop that a large product spends its time
+/// in.
 ///
-/// `a` holds the blocks `blocks` of `rowBlocks` one after the other, each `[steps][rows of the block]`.
-func multiplyRowBlocks(
-  _ blocks: Range<Int>, of rowBlocks: RowBlocks, panels: Int, _ operands: TileOperands, ahead: inout LookAhead
+/// `a` holds the blocks one after the other, each `[steps][rows of the block]`.
+func multiplyRowBlocks(_ blocks: RowBlocks, panels: Int, _ operands: TileOperands, ahead: inout Ahead) {
+  var call = TileCall(operands: operands, tiles: blocks.taller)
+  if blocks.taller > 0 { runBeside(rows: blocks.height &+ 1, panels: panels, call, &ahead, later: blocks.lower) }
+  let rows = blocks.taller &* (blocks.height &+ 1)
+  call.operands.a += rows &* operands.steps
+  call.operands.c += rows &* operands.cStride
+  call.operands.results = operands.results.map { $0 + rows &* operands.resultStride }
+  call.tiles = blocks.lower
+  if blocks.lower > 0 { runBeside(rows: blocks.height, panels: panels, call, &ahead, later: 0) }
+}
+
+func multiplyRowBlocks(_ blocks: RowBlocks, panels: Int, _ operands: TileOperands) {
+  var ahead = Ahead.nothing
+  multiplyRowBlocks(blocks, panels: panels, operands, ahead: &ahead)
+}
+
+/// Tiles of one height and their part of what lies ahead, before `later` other ones of the same panels.
+@inline(__always) private func runBeside(
+  rows: Int, panels: Int, _ call: TileCall, _ ahead: inout Ahead, later: Int
 ) {
-  var operands = operands
-  var end = rowBlocks.start(blocks.lowerBound)
-  for block in blocks {
-    let start = end
-    end = rowBlocks.start(block &+ 1)
-    let rows = end &- start
-    let nextChains = operands.c + rows &* operands.cStride
-    let nextResults = operands.results.map { $0 + rows &* operands.resultStride }
-    if block &+ 1 < blocks.upperBound {
-      // What the next tile begins with, and the places of its results: its chains can't begin before these arrive.
-      if operands.continuing || nextResults == nil {
-        prefetchTile(nextChains, stride: operands.cStride, rows: rows)
-      }
-      if let nextResults { prefetchTile(nextResults, stride: operands.resultStride, rows: rows) }
+  switch ahead {
+  case .nothing:
+    runTile(rows: rows, panels: panels, Float32Panel.self, PackedOrder.self, NoSideWork.self, call, ())
+  case .ask(var lookAhead):
+    runTile(rows: rows, panels: panels, Float32Panel.self, PackedOrder.self, Asking.self, call, lookAhead)
+    lookAhead.skip(call.tiles)
+    ahead = .ask(lookAhead)
+  case .pack(var packAhead):
+    let part = panels == TileShape.panels ? packAhead.take(tiles: call.tiles, later: later) : nil
+    ahead = .pack(packAhead)
+    guard let part, part.pieces > 0 else {
+      return runTile(rows: rows, panels: panels, Float32Panel.self, StripOrder.self, NoSideWork.self, call, ())
     }
-    let call = TileCall(operands: operands, ahead: ahead.take())
-    runTile(rows: rows, panels: panels, Float32Panel.self, PackedOrder.self, call)
-    operands.a += rows &* operands.steps
-    operands.c = nextChains
-    operands.results = nextResults
-  }
-}
-
-/// Asks for the lines of a tile.
-@inline(__always) private func prefetchTile(_ tile: UnsafeMutablePointer<Float>, stride: Int, rows: Int) {
-  var line = tile
-  for _ in 0..<rows {
-    processor_prefetch(line)
-    if TileShape.panels > 1 {
-      processor_prefetch(line + 16)
-      processor_prefetch(line + 32)
+    switch packAhead.type {
+    case .float32: runWhole(rows: rows, Packing<Float32Row>.self, call, part)
+    case .bfloat16: runWhole(rows: rows, Packing<BFloat16Row>.self, call, part)
+    case .float16: runWhole(rows: rows, Packing<Float16Row>.self, call, part)
     }
-    line += stride
   }
 }
 
-func multiplyRowBlocks(_ blocks: Range<Int>, of rowBlocks: RowBlocks, panels: Int, _ operands: TileOperands) {
-  var ahead = LookAhead(nothingAt: operands.b)
-  multiplyRowBlocks(blocks, of: rowBlocks, panels: panels, operands, ahead: &ahead)
+/// Tiles of all panels that they may have.
+@inline(__always) private func runWhole<Work: SideWork>(
+  rows: Int, _: Work.Type, _ call: TileCall, _ task: Work.Task
+) {
+  #if X86_64_V4
+    runHeights(rows: rows, ThreePanels.self, Float32Panel.self, StripOrder.self, Work.self, call, task)
+  #else
+    runHeights(rows: rows, OnePanel.self, Float32Panel.self, StripOrder.self, Work.self, call, task)
+  #endif
 }
 
-/// Rows cut into blocks of at most `TileShape.rows` whose sizes differ by at most one: with six, 13 is 4 + 4 + 5, not
-/// 6 + 6 + 1.
-struct RowBlocks {
-  let rows: Int
-  let count: Int
-  init(rows: Int) {
-    self.rows = rows
-    count = (rows + TileShape.rows - 1) / TileShape.rows
+/// Packs pieces without a tile beside them.
+func packPieces(_ type: ElementType, _ part: PackAhead.Part) {
+  switch type {
+  case .float32: pack(part, Packing<Float32Row>.self)
+  case .bfloat16: pack(part, Packing<BFloat16Row>.self)
+  case .float16: pack(part, Packing<Float16Row>.self)
   }
-  func start(_ block: Int) -> Int { block &* rows / count }
+}
+
+@inline(__always) private func pack<Format>(_ part: PackAhead.Part, _: Packing<Format>.Type) {
+  var work = Packing<Format>(part, tiles: 0, turns: 0)
+  work.finish()
 }

@@ -137,6 +137,28 @@ func packRowMajor(
   }
 }
 
+/// Copies up to `width` columns of a row-major right factor to `[steps][width]`, with zeros for missing columns.
+func packStrip(
+  _ type: ElementType, _ source: UnsafeRawPointer, rowBytes: Int, steps: Int, columns: Int, width: Int,
+  into target: UnsafeMutablePointer<Float>
+) {
+  switch type {
+  case .float32: packColumns(StoredFloat32.self, source, rowBytes, steps, columns, width, target)
+  case .float16: packColumns(StoredFloat16.self, source, rowBytes, steps, columns, width, target)
+  case .bfloat16: packColumns(StoredBFloat16.self, source, rowBytes, steps, columns, width, target)
+  }
+}
+
+@inline(__always) private func packColumns<Element: StoredElement>(
+  _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ steps: Int, _ columns: Int, _ width: Int,
+  _ target: UnsafeMutablePointer<Float>
+) {
+  for step in 0..<steps {
+    let (row, out) = (source + step &* rowBytes, target + step &* width)
+    for column in 0..<width { out[column] = column < columns ? Element.load(row + column &* Element.bytes) : 0 }
+  }
+}
+
 /// Packs up to 16 rows of a transposed right factor (`[n, k]`, k contiguous) into one panel `[steps][16]`;
 /// what stands for missing rows is unspecified.
 func packTransposed(

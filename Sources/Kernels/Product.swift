@@ -28,7 +28,7 @@ struct Product {
   let cStride: Int
 
   /// Up to this many rows an unpacked row-major factor is read in place: packing would cost more than it gives.
-  private static let rowsReadInPlace = TileShape.panels == 1 ? 48 : 256
+  private static let rowsReadInPlace = TileShape.panels == 1 ? 32 : 112
 
   /// Panels of 16 columns of the results.
   var panels: Int { (n + 15) / 16 }
