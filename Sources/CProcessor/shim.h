@@ -105,6 +105,49 @@ PROCESSOR_BFLOAT16(processor_load_bfloat4, 4, processor_float4)
 PROCESSOR_BFLOAT16(processor_load_bfloat8, 8, processor_float8)
 PROCESSOR_BFLOAT16(processor_load_bfloat16, 16, processor_float16)
 
+/* Sixteen vectors of 16 lanes, transposed in place: 64 shuffles. */
+static inline void processor_transpose16(processor_float16 *v) {
+  processor_float16 a[16], b[16];
+  /* Within each quarter: columns of two rows, then of four; then whole quarters. */
+  for (int i = 0; i < 16; i += 2) {
+    a[i] = __builtin_shufflevector(v[i], v[i + 1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
+    a[i + 1] = __builtin_shufflevector(v[i], v[i + 1], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    for (int j = 0; j < 2; j++) {
+      b[i + 2 * j] =
+        __builtin_shufflevector(a[i + j], a[i + j + 2], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
+      b[i + 2 * j + 1] =
+        __builtin_shufflevector(a[i + j], a[i + j + 2], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+    }
+  }
+  for (int i = 0; i < 16; i += 8) {
+    for (int j = 0; j < 4; j++) {
+      a[i + j] =
+        __builtin_shufflevector(b[i + j], b[i + j + 4], 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
+      a[i + j + 4] =
+        __builtin_shufflevector(b[i + j], b[i + j + 4], 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+    }
+  }
+  for (int i = 0; i < 8; i++) {
+    v[i] = __builtin_shufflevector(a[i], a[i + 8], 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
+    v[i + 8] = __builtin_shufflevector(a[i], a[i + 8], 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+  }
+}
+
+/* 16 elements of each of 16 rows, `row_bytes` apart, to 16 x 16 floats: the elements of a column become neighbours. */
+#define PROCESSOR_TRANSPOSE(name, load) \
+  static inline void name(const void *rows, long row_bytes, void *target) { \
+    processor_float16 v[16]; \
+    for (int i = 0; i < 16; i++) v[i] = load((const char *)rows + i * row_bytes); \
+    processor_transpose16(v); \
+    __builtin_memcpy(target, v, sizeof(v)); \
+  }
+PROCESSOR_LOAD(processor_load16, 16, float, processor_float16, return values;)
+PROCESSOR_TRANSPOSE(processor_transpose_float32, processor_load16)
+PROCESSOR_TRANSPOSE(processor_transpose_bfloat16, processor_load_bfloat16)
+PROCESSOR_TRANSPOSE(processor_transpose_half, processor_load_half16)
+
 typedef uint8_t processor_bytes16 __attribute__((ext_vector_type(16)));
 typedef int8_t processor_signed_bytes16 __attribute__((ext_vector_type(16)));
 static inline processor_float16 processor_widen_bytes16(processor_bytes16 a) {

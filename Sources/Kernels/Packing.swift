@@ -14,6 +14,8 @@ private protocol StoredElement {
   static func load4(_ address: UnsafeRawPointer) -> SIMD4<Float>
   static func load8(_ address: UnsafeRawPointer) -> SIMD8<Float>
   static func load16(_ address: UnsafeRawPointer) -> SIMD16<Float>
+  /// 16 elements of each of 16 rows to `[16][16]`.
+  static func transpose16(_ rows: UnsafeRawPointer, _ rowBytes: Int, _ target: UnsafeMutablePointer<Float>)
 }
 
 private enum StoredFloat32: StoredElement {
@@ -28,6 +30,9 @@ private enum StoredFloat32: StoredElement {
   @inline(__always) static func load16(_ address: UnsafeRawPointer) -> SIMD16<Float> {
     address.loadUnaligned(as: SIMD16<Float>.self)
   }
+  @inline(__always) static func transpose16(
+    _ rows: UnsafeRawPointer, _ rowBytes: Int, _ target: UnsafeMutablePointer<Float>
+  ) { processor_transpose_float32(rows, rowBytes, target) }
 }
 
 private enum StoredBFloat16: StoredElement {
@@ -44,6 +49,9 @@ private enum StoredBFloat16: StoredElement {
   @inline(__always) static func load16(_ address: UnsafeRawPointer) -> SIMD16<Float> {
     processor_load_bfloat16(address)
   }
+  @inline(__always) static func transpose16(
+    _ rows: UnsafeRawPointer, _ rowBytes: Int, _ target: UnsafeMutablePointer<Float>
+  ) { processor_transpose_bfloat16(rows, rowBytes, target) }
 }
 
 private enum StoredFloat16: StoredElement {
@@ -60,6 +68,9 @@ private enum StoredFloat16: StoredElement {
   @inline(__always) static func load16(_ address: UnsafeRawPointer) -> SIMD16<Float> {
     processor_load_half16(address)
   }
+  @inline(__always) static func transpose16(
+    _ rows: UnsafeRawPointer, _ rowBytes: Int, _ target: UnsafeMutablePointer<Float>
+  ) { processor_transpose_half(rows, rowBytes, target) }
 }
 
 /// Packs a left factor `a[i * rowStride + k * stepStride]`, `[m, k]`, for k blocks of `blockLength` steps: block by block of k,
@@ -179,6 +190,14 @@ func packTransposed(
   // Missing rows of the first half repeat the last row, a missing half is zeros: nobody looks at either.
   let wholeSteps = steps & ~3
   var step = 0
+  #if X86_64_V4
+    if rows == 16 {
+      while step &+ 16 <= steps {
+        Element.transpose16(source + step &* Element.bytes, rowBytes, target + step &* 16)
+        step &+= 16
+      }
+    }
+  #endif
   while step < wholeSteps {
     let (from, into) = (source + step &* Element.bytes, target + step &* 16)
     transpose4(Element.self, from, rowBytes: rowBytes, rows: rows, into: into, stride: 16)

@@ -30,6 +30,9 @@ struct Product {
   /// Up to this many rows an unpacked row-major factor is read in place: packing would cost more than it gives.
   private static let rowsReadInPlace = TileShape.panels == 1 ? 32 : 112
 
+  /// Up to this many rows a transposed factor's rows are read in step: there is not enough to compute to hide the reading behind.
+  private static let rowsReadInStep = 32
+
   /// Panels of 16 columns of the results.
   var panels: Int { (n + 15) / 16 }
 
@@ -41,6 +44,11 @@ struct Product {
     }
     if right.layout == .rowMajor, m <= Product.rowsReadInPlace { return readInPlace(pool) }
     if right.layout == .panels, m <= TileShape.rows { return multiplyFewRows(pool) }
+    if right.layout == .transposed, m <= Product.rowsReadInStep {
+      return RowReading(
+        m: m, k: k, n: n, left: left, type: right.type, base: right.base, rowBytes: right.rowBytes, c: c, norms: nil
+      ).run(pool)
+    }
     multiplyBlocks(pool)
   }
 

@@ -57,24 +57,7 @@ struct StoredMatrix: Sendable {
 
   /// x B^T and the norms of B's rows, `[rows]`, in one pass over the matrix: the bits of `projections` and `rowNorms`.
   func projectionsAndNorms(of x: Matrix, pool: ThreadPool) -> (products: Matrix, norms: [Float]) {
-    var products = Matrix(rows: x.rows, columns: rows)
-    var norms: [Float] = []
-    norms.reserveCapacity(rows)
-    // Some megabytes: read from memory once, and from the cache after that.
-    for range in blocks(ofRows: max(16, (1 << 20) / max(1, columns) & ~15)) {
-      let block = withBytes { bytes in
-        let bytesPerRow = columns * type.bytes
-        return multiply(
-          x, transposedRowMajor: bytes.extracting(range.lowerBound * bytesPerRow..<range.upperBound * bytesPerRow),
-          type: type, rows: range.count, pool: pool)
-      }
-      for row in 0..<x.rows {
-        let place = row * rows + range.lowerBound..<row * rows + range.upperBound
-        products.elements.replaceSubrange(place, with: block.row(row))
-      }
-      norms.append(contentsOf: Kernels.rowNorms(self.rows(range), pool: pool))
-    }
-    return (products, norms)
+    withBytes { multiplyWithNorms(x, transposedRowMajor: $0, type: type, rows: rows, pool: pool) }
   }
 
   /// Rows as float32, `[range.count, columns]`.
@@ -120,14 +103,9 @@ struct StoredMatrix: Sendable {
     }
   }
 
-  /// Norms of the rows, `[rows]`; reads the matrix once, a few megabytes at a time.
+  /// Norms of the rows, `[rows]`; reads the matrix once.
   func rowNorms(pool: ThreadPool) -> [Float] {
-    var norms: [Float] = []
-    norms.reserveCapacity(rows)
-    for range in blocks(ofRows: max(1, (1 << 22) / max(1, columns))) {
-      norms.append(contentsOf: Kernels.rowNorms(rows(range), pool: pool))
-    }
-    return norms
+    projectionsAndNorms(of: Matrix(rows: 0, columns: columns), pool: pool).norms
   }
 
   /// Refuses infinities and NaN, naming the first: one pass over the matrix.
