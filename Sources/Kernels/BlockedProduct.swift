@@ -13,6 +13,9 @@ extension Product {
   /// Panels of one block of an unpacked row-major factor, at most.
   private static let panelsOfBlock = TileShape.panels == 1 ? 30 : 63
 
+  /// Weights, in bytes, of which each thread may have a copy in its caches.
+  private static let sharedWeights = 4 << 20
+
   /// Steps per block of k: equal parts, a multiple of four except for the last.
   private var blockLength: Int {
     let longest = right.layout == .rowMajor ? Product.longestBlockUnpacked : Product.longestBlock
@@ -21,11 +24,18 @@ extension Product {
   }
 
   func multiplyBlocks(_ pool: ThreadPool) {
-    let blockLength = blockLength
-    let rowBlocks = RowBlocks(rows: m)
-    let packed = UnsafeMutablePointer<Float>.allocateAligned(m * k)
-    defer { packed.deallocate() }
-    packLeft(rowBlocks, blockLength, into: packed, pool)
+    let packing = LeftPacking(left: left, m: m, k: k, blockLength: blockLength)
+    defer { packing.packed.deallocate() }
+    if let parts = rowParts(packing.rowBlocks, threads: pool.threads) {
+      return pool.divide(parts) { part in
+        let blocks = packing.rowBlocks.part(part, of: parts)
+        packing.pack(blocks)
+        multiply(Chunk(panels: 0..<panels, blocks: blocks, left: packing))
+      }
+    }
+    let blocksPerTask = max(1, 16384 / (6 * k))
+    let packingTasks = (packing.rowBlocks.count + blocksPerTask - 1) / blocksPerTask
+    pool.divide(packingTasks) { packing.pack(packing.rowBlocks.part($0, of: packingTasks)) }
 
     // Enough chunks that the threads finish together, wide enough to be worth a task, and of whole tiles.
     let share = panels / (pool.threads * 6)
@@ -35,41 +45,34 @@ extension Product {
     // Too few columns to keep the threads busy: cut the rows as well.
     var rowChunks = 1
     if columnChunks < pool.threads * 2 {
-      rowChunks = max(1, min(rowBlocks.count / 4, pool.threads * 2 / columnChunks))
+      rowChunks = max(1, min(packing.rowBlocks.count / 4, pool.threads * 2 / columnChunks))
     }
     pool.divide(columnChunks * rowChunks) { task in
       let first = task / rowChunks * chunk
-      let part = task % rowChunks
       multiply(
         Chunk(
-          panels: first..<min(panels, first + chunk),
-          blocks: part * rowBlocks.count / rowChunks..<(part + 1) * rowBlocks.count / rowChunks, rowBlocks: rowBlocks,
-          blockLength: blockLength, packed: packed))
+          panels: first..<min(panels, first + chunk), blocks: packing.rowBlocks.part(task % rowChunks, of: rowChunks),
+          left: packing))
     }
   }
 
-  private func packLeft(
-    _ rowBlocks: RowBlocks, _ blockLength: Int, into packed: UnsafeMutablePointer<Float>, _ pool: ThreadPool
-  ) {
-    let blocksPerTask = max(1, 16384 / (6 * k))
-    pool.divide((rowBlocks.count + blocksPerTask - 1) / blocksPerTask) { task in
-      for block in task * blocksPerTask..<min(rowBlocks.count, (task + 1) * blocksPerTask) {
-        let rows = rowBlocks.start(block)..<rowBlocks.start(block + 1)
-        for first in stride(from: 0, to: k, by: blockLength) {
-          let steps = first..<min(k, first + blockLength)
-          left.pack(rows: rows, steps: steps, into: packed + (m * first + rows.lowerBound * steps.count))
-        }
-      }
-    }
+  /// Into how many parts the rows are cut where threads had better work on rows of their own, which each packs for itself: nobody
+  /// waits for the packing, and weights that fit the caches may be read by each. Nil where columns are divided.
+  private func rowParts(_ rowBlocks: RowBlocks, threads: Int) -> Int? {
+    let bytes = n * k * right.type.bytes
+    guard threads > 1, right.layout == .panels, bytes <= Product.sharedWeights else { return nil }
+    let parts = min(rowBlocks.count / 4, 2 * threads)
+    return parts >= threads ? parts : nil
   }
 
   /// What one task works on: some columns of the results, some row blocks.
   private struct Chunk {
     let panels: Range<Int>
     let blocks: Range<Int>
-    let rowBlocks: RowBlocks
-    let blockLength: Int
-    let packed: UnsafeMutablePointer<Float>
+    let left: LeftPacking
+    var rowBlocks: RowBlocks { left.rowBlocks }
+    var blockLength: Int { left.blockLength }
+    var packed: UnsafeMutablePointer<Float> { left.packed }
   }
 
   /// Row blocks that share the second-level cache, and where their chains rest.
@@ -272,7 +275,7 @@ extension Product {
       panelStride: b.panelStride, c: resting, cStride: panels.count * 16, continuing: steps.lowerBound > 0)
     let ends = steps.upperBound == k
     if ends, columns == panels.count * 16 { (operands.results, operands.resultStride) = (results, cStride) }
-    multiplyRowBlocks(group.rowBlocks.part(group.blocks), panels: panels.count, operands, ahead: &ahead)
+    multiplyRowBlocks(group.rowBlocks.some(group.blocks), panels: panels.count, operands, ahead: &ahead)
     guard ends, operands.results == nil else { return }
     for row in 0..<rows { (results + row * cStride).update(from: resting + row * panels.count * 16, count: columns) }
   }

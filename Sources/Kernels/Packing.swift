@@ -73,8 +73,7 @@ private enum StoredFloat16: StoredElement {
   ) { processor_transpose_half(rows, rowBytes, target) }
 }
 
-/// Packs a left factor `a[i * rowStride + k * stepStride]`, `[m, k]`, for k blocks of `blockLength` steps: block by block of k,
-/// row block by row block, `[steps][rows]`. The part that begins at step k0 and row r lies at `m * k0 + r * steps`.
+/// A left factor `a[i * rowStride + k * stepStride]`, `[m, k]`.
 struct LeftFactor {
   var a: UnsafePointer<Float>
   var rowStride: Int

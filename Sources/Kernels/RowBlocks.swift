@@ -22,8 +22,11 @@ struct RowBlocks {
 
   func start(_ block: Int) -> Int { block * height + min(block, taller) }
 
+  /// One of some equal parts.
+  func part(_ index: Int, of parts: Int) -> Range<Int> { index * count / parts..<(index + 1) * count / parts }
+
   /// Some of them.
-  func part(_ blocks: Range<Int>) -> RowBlocks {
+  func some(_ blocks: Range<Int>) -> RowBlocks {
     RowBlocks(
       count: blocks.count, height: height, taller: min(blocks.upperBound, taller) - min(blocks.lowerBound, taller))
   }

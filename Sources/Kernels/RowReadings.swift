@@ -47,27 +47,20 @@ struct RowReading {
   private static let chunk = 256
 
   func run(_ pool: ThreadPool) {
-    let rowBlocks = RowBlocks(rows: m)
-    let packed = UnsafeMutablePointer<Float>.allocateAligned(m * k)
-    defer { packed.deallocate() }
-    for first in stride(from: 0, to: k, by: Self.chunk) {
-      let steps = first..<min(k, first + Self.chunk)
-      for block in 0..<rowBlocks.count {
-        let rows = rowBlocks.start(block)..<rowBlocks.start(block + 1)
-        left.pack(rows: rows, steps: steps, into: packed + (m * first + rows.lowerBound * steps.count))
-      }
-    }
+    let packing = LeftPacking(left: left, m: m, k: k, blockLength: Self.chunk)
+    defer { packing.packed.deallocate() }
+    packing.pack(0..<packing.rowBlocks.count)
     let panels = (n + 15) / 16
     let group = max(1, (1 << 18) / max(1, 16 * k))
     pool.divide((panels + group - 1) / group) { task in
       let scratch = UnsafeMutablePointer<Float>.allocateAligned(Self.chunk * 16 + m * 16 + 256)
       defer { scratch.deallocate() }
-      for panel in task * group..<min(panels, (task + 1) * group) { read(panel, rowBlocks, packed, scratch) }
+      for panel in task * group..<min(panels, (task + 1) * group) { read(panel, packing, scratch) }
     }
   }
 
   private func read(
-    _ panel: Int, _ rowBlocks: RowBlocks, _ packed: UnsafeMutablePointer<Float>, _ scratch: UnsafeMutablePointer<Float>
+    _ panel: Int, _ packing: LeftPacking, _ scratch: UnsafeMutablePointer<Float>
   ) {
     let rows = min(16, n - panel * 16)
     let source = base + panel * 16 * rowBytes
@@ -81,8 +74,8 @@ struct RowReading {
       if m > 0 {
         packTransposed(type, part, rowBytes: rowBytes, steps: steps, rows: rows, into: scratch)
         let operands = TileOperands(
-          steps: steps, a: packed + m * first, b: UnsafeRawPointer(scratch), c: chains, cStride: 16, continuing: true)
-        multiplyRowBlocks(rowBlocks, panels: 1, operands)
+          steps: steps, a: packing.packed + m * first, b: UnsafeRawPointer(scratch), c: chains, cStride: 16, continuing: true)
+        multiplyRowBlocks(packing.rowBlocks, panels: 1, operands)
       }
       if norms != nil {
         for row in 0..<rows { addSquares(type, part + row * rowBytes, steps, to: squares + row * 16) }
