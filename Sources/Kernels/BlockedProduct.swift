@@ -241,7 +241,7 @@ extension Product {
   ) {
     packPieces(right.type, ahead.rest())
     let steps = block.steps.count
-    let inPieces = steps / PackedPiece.rows * PackedPiece.rows
+    let inPieces = steps / PackAhead.rowsInTurn * PackAhead.rowsInTurn
     let strips = (block.panels.count + TileShape.panels - 1) / TileShape.panels
     let whole = wholeStrips(block)
     for strip in 0..<strips {

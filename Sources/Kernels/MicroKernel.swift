@@ -3,18 +3,6 @@ internal import CProcessor
 // The innermost loops of every matrix product. Generic code and its callers share this file, because without whole-module
 // optimisation (debug builds) nothing is specialised or inlined across files.
 
-/// The largest tile whose accumulators stay in registers: 6 x 16 in sixteen registers of eight lanes, 8 x 48 in thirty-two of
-/// sixteen lanes.
-enum TileShape {
-  #if X86_64_V4
-    static let rows = 8
-    static let panels = 3
-  #else
-    static let rows = 6
-    static let panels = 1
-  #endif
-}
-
 /// Sixteen weights of one k step, as a panel stores them.
 private protocol PanelFormat {
   static var bytesPerStep: Int { get }
@@ -97,6 +85,13 @@ private typealias TwoPanels = Wider<OnePanel>
 private typealias ThreePanels = Wider<TwoPanels>
 private typealias FourPanels = Wider<ThreePanels>
 
+// `TileShape.panels` as a type: what other files say is no constant here without whole-module optimisation.
+#if X86_64_V4
+  private typealias AllPanels = ThreePanels
+#else
+  private typealias AllPanels = OnePanel
+#endif
+
 /// The accumulators of a tile.
 private protocol Tile {
   associatedtype Row: Panels
@@ -152,22 +147,6 @@ private typealias Tile6<Row: Panels> = Taller<Tile5<Row>>
 private typealias Tile7<Row: Panels> = Taller<Tile6<Row>>
 private typealias Tile8<Row: Panels> = Taller<Tile7<Row>>
 
-/// How a tile finds its numbers: `a[i * rowStride + k * stepStride]`, `b` as panels of 16 with `bStep` bytes a step of k,
-/// `c[i * cStride + column]`. With `continuing` the chains go on from what `c` holds, and end in `results` where that is set.
-struct TileOperands {
-  var steps: Int
-  var a: UnsafePointer<Float>
-  var b: UnsafeRawPointer
-  /// Bytes from one panel to the next.
-  var panelStride = 0
-  var c: UnsafeMutablePointer<Float>
-  var cStride: Int
-  var continuing: Bool
-  /// Where the results go instead of `c`.
-  var results: UnsafeMutablePointer<Float>?
-  var resultStride = 0
-}
-
 /// What one tile is called with.
 private struct TileCall {
   var operands: TileOperands
@@ -203,7 +182,7 @@ private enum StripOrder: TileOrder {
   @inline(__always) static func stepStride(rows: Int) -> Int { rows }
   @inline(__always) static func panelStride(_ call: TileCall) -> Int { 64 }
   @inline(__always) static func bStep<Format: PanelFormat>(_: Format.Type, _ call: TileCall) -> Int {
-    64 &* TileShape.panels
+    64 &* AllPanels.count
   }
 }
 
@@ -235,55 +214,6 @@ private struct NoSideWork: SideWork {
   @inline(__always) func turn() {}
   @inline(__always) func step() {}
   @inline(__always) func finish() {}
-}
-
-/// What will be read later: tiles ask for it line by line, to have it in the second-level cache by then. It lies in runs of
-/// `runBytes`, one every `stride` bytes; a tile asks for a part of one run.
-struct LookAhead {
-  fileprivate var run: UnsafeRawPointer
-  private let runBytes: Int
-  private let stride: Int
-  /// Runs still to ask for, the present one included.
-  private var runs: Int
-  private var tilesOfRun = 1
-  private var bytesOfTile: Int
-  /// Tiles that have asked for a part of the present run.
-  private var asked = 0
-
-  init(_ base: UnsafeRawPointer, runBytes: Int, every stride: Int, runs: Int) {
-    (run, self.runBytes, self.stride, self.runs) = (base, runBytes, stride, max(0, runs))
-    bytesOfTile = runBytes
-  }
-
-  /// Divides the runs among so many tiles.
-  mutating func spread(over tiles: Int) {
-    tilesOfRun = max(1, tiles / max(1, runs))
-    bytesOfTile = (runBytes + tilesOfRun - 1) / tilesOfRun
-  }
-
-  /// What the next tile asks for: from where on, and how many bytes.
-  @inline(__always) fileprivate mutating func take() -> (from: UnsafeRawPointer, bytes: Int) {
-    guard runs > 0 else { return (run, 0) }
-    let from = run + asked &* bytesOfTile
-    asked &+= 1
-    if asked == tilesOfRun {
-      run += stride
-      runs &-= 1
-      asked = 0
-    }
-    return (from, bytesOfTile)
-  }
-
-  /// Leaves out what so many tiles have asked for.
-  fileprivate mutating func skip(_ tiles: Int) { for _ in 0..<tiles { _ = take() } }
-
-  /// Asks for what is left at once.
-  mutating func finish() {
-    while runs > 0 {
-      let (from, bytes) = take()
-      for offset in Swift.stride(from: 0, to: bytes, by: 64) { processor_prefetch_second(from + offset) }
-    }
-  }
 }
 
 /// Asks for what lies ahead, evenly over the steps of each tile.
@@ -332,15 +262,6 @@ private enum Float16Row: RowFormat {
   @inline(__always) static func load(_ address: UnsafeRawPointer) -> SIMD16<Float> { processor_load_half16(address) }
 }
 
-/// What is packed at a time: one step of one strip of `TileShape.panels` panels. Some rows take turns, so that several streams come
-/// from memory side by side.
-enum PackedPiece {
-  static var rows: Int { 4 }
-  /// Rows between what is packed and what is asked for.
-  static var rowsAhead: Int { 8 }
-  static var bytes: Int { TileShape.panels &* 64 }
-}
-
 /// Packs a part of the next block, evenly over the turns, and asks for rows that come later.
 private struct Packing<Format: RowFormat>: SideWork {
   private let part: PackAhead.Part
@@ -376,22 +297,22 @@ private struct Packing<Format: RowFormat>: SideWork {
   @inline(__always) func step() {}
 
   @inline(__always) private mutating func pack() {
-    for panel in 0..<TileShape.panels {
+    for panel in 0..<AllPanels.count {
       into.storeBytes(of: Format.load(from + panel &* Format.bytes), toByteOffset: panel &* 64, as: SIMD16<Float>.self)
-      processor_prefetch_second(from + (PackedPiece.rowsAhead &* part.rowBytes &+ panel &* Format.bytes))
+      processor_prefetch_second(from + (part.bytesAhead &+ panel &* Format.bytes))
     }
     from += part.rowBytes
-    into += PackedPiece.bytes
+    into += AllPanels.count &* 64
     row &+= 1
-    if row == PackedPiece.rows {
+    if row == part.rowsInTurn {
       row = 0
-      from += TileShape.panels &* Format.bytes &- PackedPiece.rows &* part.rowBytes
-      into += part.stripBytes &- PackedPiece.rows &* PackedPiece.bytes
+      from += part.toNextStrip.from
+      into += part.toNextStrip.into
       strip &+= 1
       if strip == part.strips {
         strip = 0
-        from += PackedPiece.rows &* part.rowBytes &- part.strips &* TileShape.panels &* Format.bytes
-        into += PackedPiece.rows &* PackedPiece.bytes &- part.strips &* part.stripBytes
+        from += part.toNextRows.from
+        into += part.toNextRows.into
       }
     }
     pieces &-= 1
@@ -584,11 +505,7 @@ func multiplyRowBlocks(_ blocks: RowBlocks, panels: Int, _ operands: TileOperand
 @inline(__always) private func runWhole<Work: SideWork>(
   rows: Int, _: Work.Type, _ call: TileCall, _ task: Work.Task
 ) {
-  #if X86_64_V4
-    runHeights(rows: rows, ThreePanels.self, Float32Panel.self, StripOrder.self, Work.self, call, task)
-  #else
-    runHeights(rows: rows, OnePanel.self, Float32Panel.self, StripOrder.self, Work.self, call, task)
-  #endif
+  runHeights(rows: rows, AllPanels.self, Float32Panel.self, StripOrder.self, Work.self, call, task)
 }
 
 /// Packs pieces without a tile beside them.

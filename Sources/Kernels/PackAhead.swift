@@ -1,7 +1,7 @@
 /// The next block of a row-major right factor on its way into strips of panels, `[steps][panels of a tile][16]`: the tiles that
 /// multiply the present block copy it piece by piece, so that memory delivers while they compute.
 ///
-/// Pieces are taken from some rows in turn, along the rows. Rows that are left over at the block's end are not among them.
+/// A piece is one step of one strip. Some rows give theirs in turn, strip by strip. Rows that are left over at the block's end are not among them.
 struct PackAhead {
   let type: ElementType
   /// Where the next part begins.
@@ -18,40 +18,60 @@ struct PackAhead {
     _ type: ElementType, _ source: UnsafeRawPointer, rowBytes: Int, steps: Int, strips: Int,
     into target: UnsafeMutablePointer<Float>, hosts: Int
   ) {
+    let rows = PackAhead.rowsInTurn
     self.type = type
-    pieces = max(0, strips) * (steps / PackedPiece.rows * PackedPiece.rows)
+    pieces = max(0, strips) * (steps / rows * rows)
     stripsToCome = hosts
+    let (step, column) = (TileShape.panels * 64, TileShape.panels * 16 * type.bytes)
     part = Part(
-      from: source, into: UnsafeMutableRawPointer(target), pieces: 0, strip: 0, row: 0, strips: max(0, strips),
-      rowBytes: rowBytes, stripBytes: steps * PackedPiece.bytes, columnBytes: TileShape.panels * 16 * type.bytes)
+      from: source, into: UnsafeMutableRawPointer(target), strips: max(0, strips), rowsInTurn: rows, rowBytes: rowBytes,
+      stepBytes: step, bytesAhead: PackAhead.rowsAhead * rowBytes,
+      toNextStrip: (column - rows * rowBytes, (steps - rows) * step),
+      toNextRows: (rows * rowBytes - strips * column, (rows - strips * steps) * step))
   }
+
+  /// So many rows give their pieces in turn: several streams come from memory side by side.
+  static let rowsInTurn = 4
+  /// Rows between what is packed and what is asked for.
+  private static let rowsAhead = 8
 
   /// Some pieces, one after the other.
   struct Part {
-    fileprivate(set) var from: UnsafeRawPointer
-    fileprivate(set) var into: UnsafeMutableRawPointer
-    fileprivate(set) var pieces: Int
-    fileprivate(set) var strip: Int
-    /// Of the rows that take turns.
-    fileprivate(set) var row: Int
+    /// The first one's place, in bytes and in the order of pieces.
+    private(set) var from: UnsafeRawPointer
+    private(set) var into: UnsafeMutableRawPointer
+    private(set) var strip = 0
+    private(set) var row = 0
+    fileprivate(set) var pieces = 0
     let strips: Int
+    let rowsInTurn: Int
+    /// Bytes from a piece to that of the next row, read and written.
     let rowBytes: Int
-    let stripBytes: Int
-    fileprivate let columnBytes: Int
+    let stepBytes: Int
+    /// Bytes to what is asked for.
+    let bytesAhead: Int
+    /// Bytes from beyond the last row in turn to the first one's next piece, and from beyond the last strip to the next rows' first.
+    let toNextStrip: (from: Int, into: Int)
+    let toNextRows: (from: Int, into: Int)
+
+    fileprivate init(
+      from: UnsafeRawPointer, into: UnsafeMutableRawPointer, strips: Int, rowsInTurn: Int, rowBytes: Int, stepBytes: Int,
+      bytesAhead: Int, toNextStrip: (Int, Int), toNextRows: (Int, Int)
+    ) {
+      (self.from, self.into, self.strips, self.rowsInTurn) = (from, into, strips, rowsInTurn)
+      (self.rowBytes, self.stepBytes, self.bytesAhead) = (rowBytes, stepBytes, bytesAhead)
+      (self.toNextStrip, self.toNextRows) = (toNextStrip, toNextRows)
+    }
 
     fileprivate mutating func skip(_ count: Int) {
       row += count
-      from += count * rowBytes
-      into += count * PackedPiece.bytes
-      let columns = row / PackedPiece.rows
-      row -= columns * PackedPiece.rows
-      from += columns * (columnBytes - PackedPiece.rows * rowBytes)
-      into += columns * (stripBytes - PackedPiece.rows * PackedPiece.bytes)
+      let columns = row / rowsInTurn
+      row -= columns * rowsInTurn
       strip += columns
       let rounds = strip / strips
       strip -= rounds * strips
-      from += rounds * (PackedPiece.rows * rowBytes - strips * columnBytes)
-      into += rounds * (PackedPiece.rows * PackedPiece.bytes - strips * stripBytes)
+      from += count * rowBytes + columns * toNextStrip.from + rounds * toNextRows.from
+      into += count * stepBytes + columns * toNextStrip.into + rounds * toNextRows.into
     }
   }
 
