@@ -24,18 +24,24 @@ extension Product {
   }
 
   func multiplyBlocks(_ pool: ThreadPool) {
-    let packing = LeftPacking(left: left, m: m, k: k, blockLength: blockLength)
-    defer { packing.packed.deallocate() }
-    if let parts = rowParts(packing.rowBlocks, threads: pool.threads) {
+    let rowBlocks = RowBlocks(rows: m)
+    func packing(_ blocks: Range<Int>) -> LeftPacking {
+      LeftPacking(left: left, k: k, blockLength: blockLength, rowBlocks: rowBlocks, blocks: blocks)
+    }
+    if let parts = rowParts(rowBlocks, threads: pool.threads) {
       return pool.divide(parts) { part in
-        let blocks = packing.rowBlocks.part(part, of: parts)
-        packing.pack(blocks)
-        multiply(Chunk(panels: 0..<panels, blocks: blocks, left: packing))
+        // Memory of its own: what another thread has written comes slowly from its cache.
+        let own = packing(rowBlocks.part(part, of: parts))
+        defer { own.deallocate() }
+        own.pack(own.blocks)
+        multiply(Chunk(panels: 0..<panels, blocks: own.blocks, left: own))
       }
     }
+    let packing = packing(0..<rowBlocks.count)
+    defer { packing.deallocate() }
     let blocksPerTask = max(1, 16384 / (6 * k))
-    let packingTasks = (packing.rowBlocks.count + blocksPerTask - 1) / blocksPerTask
-    pool.divide(packingTasks) { packing.pack(packing.rowBlocks.part($0, of: packingTasks)) }
+    let packingTasks = (rowBlocks.count + blocksPerTask - 1) / blocksPerTask
+    pool.divide(packingTasks) { packing.pack(rowBlocks.part($0, of: packingTasks)) }
 
     // Enough chunks that the threads finish together, wide enough to be worth a task, and of whole tiles.
     let share = panels / (pool.threads * 6)
@@ -45,13 +51,13 @@ extension Product {
     // Too few columns to keep the threads busy: cut the rows as well.
     var rowChunks = 1
     if columnChunks < pool.threads * 2 {
-      rowChunks = max(1, min(packing.rowBlocks.count / 4, pool.threads * 2 / columnChunks))
+      rowChunks = max(1, min(rowBlocks.count / 4, pool.threads * 2 / columnChunks))
     }
     pool.divide(columnChunks * rowChunks) { task in
       let first = task / rowChunks * chunk
       multiply(
         Chunk(
-          panels: first..<min(panels, first + chunk), blocks: packing.rowBlocks.part(task % rowChunks, of: rowChunks),
+          panels: first..<min(panels, first + chunk), blocks: rowBlocks.part(task % rowChunks, of: rowChunks),
           left: packing))
     }
   }
@@ -72,7 +78,6 @@ extension Product {
     let left: LeftPacking
     var rowBlocks: RowBlocks { left.rowBlocks }
     var blockLength: Int { left.blockLength }
-    var packed: UnsafeMutablePointer<Float> { left.packed }
   }
 
   /// Row blocks that share the second-level cache, and where their chains rest.
@@ -271,7 +276,7 @@ extension Product {
     let columns = min(n, panels.upperBound * 16) - panels.lowerBound * 16
     let results = c + (group.firstRow * cStride + panels.lowerBound * 16)
     var operands = TileOperands(
-      steps: steps.count, a: work.packed + (m * steps.lowerBound + group.firstRow * steps.count), b: b.base,
+      steps: steps.count, a: work.left.part(row: group.firstRow, steps: steps), b: b.base,
       panelStride: b.panelStride, c: resting, cStride: panels.count * 16, continuing: steps.lowerBound > 0)
     let ends = steps.upperBound == k
     if ends, columns == panels.count * 16 { (operands.results, operands.resultStride) = (results, cStride) }

@@ -55,8 +55,8 @@ struct PackAhead {
     let toNextRows: (from: Int, into: Int)
 
     fileprivate init(
-      from: UnsafeRawPointer, into: UnsafeMutableRawPointer, strips: Int, rowsInTurn: Int, rowBytes: Int, stepBytes: Int,
-      bytesAhead: Int, toNextStrip: (Int, Int), toNextRows: (Int, Int)
+      from: UnsafeRawPointer, into: UnsafeMutableRawPointer, strips: Int, rowsInTurn: Int, rowBytes: Int,
+      stepBytes: Int, bytesAhead: Int, toNextStrip: (Int, Int), toNextRows: (Int, Int)
     ) {
       (self.from, self.into, self.strips, self.rowsInTurn) = (from, into, strips, rowsInTurn)
       (self.rowBytes, self.stepBytes, self.bytesAhead) = (rowBytes, stepBytes, bytesAhead)

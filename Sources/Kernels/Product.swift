@@ -97,7 +97,7 @@ struct Product {
   private func readInPlace(_ pool: ThreadPool) {
     let left = StreamedLeftFactor(left, rows: m, steps: k)
     defer { left.packed.deallocate() }
-    let widest = max(256, min(8192, StreamedStrip.results / m & ~31))
+    let widest = max(256, min(StreamedStrip.bytes / right.type.bytes, StreamedStrip.results / m & ~31))
     let share = (n + pool.threads * 4 - 1) / (pool.threads * 4)
     let chunk = max(256, min(max(widest, 1024), (share + 31) & ~31))
     pool.divide((n + chunk - 1) / chunk) { task in

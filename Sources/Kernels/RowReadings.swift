@@ -47,9 +47,11 @@ struct RowReading {
   private static let chunk = 256
 
   func run(_ pool: ThreadPool) {
-    let packing = LeftPacking(left: left, m: m, k: k, blockLength: Self.chunk)
-    defer { packing.packed.deallocate() }
-    packing.pack(0..<packing.rowBlocks.count)
+    let rowBlocks = RowBlocks(rows: m)
+    let packing = LeftPacking(
+      left: left, k: k, blockLength: Self.chunk, rowBlocks: rowBlocks, blocks: 0..<rowBlocks.count)
+    defer { packing.deallocate() }
+    packing.pack(packing.blocks)
     let panels = (n + 15) / 16
     let group = max(1, (1 << 18) / max(1, 16 * k))
     pool.divide((panels + group - 1) / group) { task in
@@ -74,7 +76,8 @@ struct RowReading {
       if m > 0 {
         packTransposed(type, part, rowBytes: rowBytes, steps: steps, rows: rows, into: scratch)
         let operands = TileOperands(
-          steps: steps, a: packing.packed + m * first, b: UnsafeRawPointer(scratch), c: chains, cStride: 16, continuing: true)
+          steps: steps, a: packing.part(row: 0, steps: first..<first + steps), b: UnsafeRawPointer(scratch), c: chains,
+          cStride: 16, continuing: true)
         multiplyRowBlocks(packing.rowBlocks, panels: 1, operands)
       }
       if norms != nil {

@@ -191,6 +191,9 @@ struct StreamedStrip {
   /// Results of a strip: a part of the second-level cache. They would fit the first with shorter rows, but memory delivers long
   /// rows faster than that would gain.
   static let results = 1 << 16
+
+  /// The longest row of a strip: eight pages, after which longer ones gain nothing.
+  static let bytes = 1 << 15
 }
 
 /// `c[i, j] = sum over k of left[i, k] * b[k, j]` for a strip of columns, some steps of k at a time.

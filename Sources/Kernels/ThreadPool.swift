@@ -18,10 +18,10 @@ package final class ThreadPool: Sendable {
       crew = nil
       return
     }
-    let crew = Crew(maySpin: threads <= ThreadPool.hardwareThreads)
+    let crew = Crew(threads: threads, maySpin: threads <= ThreadPool.hardwareThreads)
     self.crew = crew
     for index in 1..<threads {
-      let thread = Thread { crew.serve() }
+      let thread = Thread { crew.serve(index) }
       thread.name = "kernels-\(index)"
       thread.start()
     }
@@ -58,7 +58,7 @@ private final class Crew: @unchecked Sendable {
   private let generation = Atomic<Int>(0)
   /// `open` while a call takes helpers, plus the number of helpers inside.
   private let gate = Atomic<Int>(0)
-  private let next = Atomic<Int>(0)
+  private let shares: Shares
   private let sleepers = Atomic<Int>(0)
   private let callerSleeps = Atomic<Bool>(false)
   private let condition = NSCondition()
@@ -71,7 +71,10 @@ private final class Crew: @unchecked Sendable {
   /// wins, and nobody waits in vain for more than that.
   private static let spins = 2400
 
-  init(maySpin: Bool) { self.maySpin = maySpin }
+  init(threads: Int, maySpin: Bool) {
+    shares = Shares(threads)
+    self.maySpin = maySpin
+  }
 
   /// Runs the call with helpers, or returns false where another call has them.
   func tryRun(_ count: Int, _ body: (Int) -> Void) -> Bool {
@@ -86,7 +89,7 @@ private final class Crew: @unchecked Sendable {
   private func run(_ count: Int, _ pointer: UnsafePointer<(Int) -> Void>) {
     self.count = count
     body = pointer
-    next.store(0, ordering: .relaxed)
+    shares.begin()
     gate.store(Crew.open, ordering: .releasing)
     generation.add(1, ordering: .sequentiallyConsistent)
     if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
@@ -94,7 +97,7 @@ private final class Crew: @unchecked Sendable {
       condition.broadcast()
       condition.unlock()
     }
-    takeShare(count, pointer)
+    takeShare(0, count, pointer)
     gate.bitwiseAnd(~Crew.open, ordering: .sequentiallyConsistent)
     awaitHelpers()
     body = nil
@@ -102,11 +105,11 @@ private final class Crew: @unchecked Sendable {
 
   /// Not inlined, so that what it retains of the closure is released before the helper leaves the gate.
   @inline(never)
-  private func takeShare(_ count: Int, _ pointer: UnsafePointer<(Int) -> Void>) {
-    while true {
-      let index = next.add(1, ordering: .relaxed).oldValue
-      if index >= count { return }
-      pointer.pointee(index)
+  private func takeShare(_ thread: Int, _ count: Int, _ pointer: UnsafePointer<(Int) -> Void>) {
+    // One's own share first; then what others have not come to.
+    for step in 0..<shares.threads {
+      let owner = (thread + step) % shares.threads
+      while let index = shares.next(of: owner, count) { pointer.pointee(index) }
     }
   }
 
@@ -127,13 +130,13 @@ private final class Crew: @unchecked Sendable {
   }
 
   /// A worker's life.
-  func serve() {
+  func serve(_ thread: Int) {
     var seen = 0
     while true {
       seen = awaitCall(after: seen)
       if stopping.load(ordering: .acquiring) { return }
       guard enter() else { continue }
-      if let body { takeShare(count, body) }
+      if let body { takeShare(thread, count, body) }
       let state = gate.subtract(1, ordering: .sequentiallyConsistent).newValue
       if state == 0, callerSleeps.load(ordering: .sequentiallyConsistent) {
         finished.lock()
@@ -179,5 +182,37 @@ private final class Crew: @unchecked Sendable {
     generation.add(1, ordering: .sequentiallyConsistent)
     condition.broadcast()
     condition.unlock()
+  }
+}
+
+/// The indices of a call, an equal share for each thread: what one thread wrote, the next call has it read again, from its own cache.
+///
+/// Sendable, because the counters are atomic and the memory is freed when nobody has it any more.
+private final class Shares: @unchecked Sendable {
+  let threads: Int
+  /// One a thread, on cache lines of their own.
+  private let taken: UnsafeMutablePointer<Atomic<Int>>
+  private static let stride = 64 / MemoryLayout<Atomic<Int>>.stride
+
+  init(_ threads: Int) {
+    self.threads = threads
+    taken = .allocate(capacity: threads * Self.stride)
+    for place in 0..<threads * Self.stride { (taken + place).initialize(to: Atomic(0)) }
+  }
+
+  deinit {
+    taken.deinitialize(count: threads * Self.stride)
+    taken.deallocate()
+  }
+
+  /// Before the gate opens.
+  func begin() { for thread in 0..<threads { taken[thread * Self.stride].store(0, ordering: .relaxed) } }
+
+  /// The next index of a thread's share of `count`, each once.
+  func next(of thread: Int, _ count: Int) -> Int? {
+    let (first, end) = (thread * count / threads, (thread + 1) * count / threads)
+    guard first < end else { return nil }
+    let index = first + taken[thread * Self.stride].add(1, ordering: .relaxed).oldValue
+    return index < end ? index : nil
   }
 }

@@ -18,6 +18,21 @@ func everyIndexRunsOnce(threads: Int) {
   }
 }
 
+@Test func whatAHeldUpThreadHasNotComeToIsDoneByAnother() {
+  let pool = ThreadPool(threads: 2)
+  for heldUp in [0, 4, 7] {
+    let others = Atomic<Int>(0)
+    pool.forEach(8) { index in
+      guard index == heldUp else {
+        others.add(1, ordering: .releasing)
+        return
+      }
+      while others.load(ordering: .acquiring) < 7 {}
+    }
+    #expect(others.load(ordering: .relaxed) == 7)
+  }
+}
+
 @Test func nestedCallsRunInline() {
   let pool = ThreadPool(threads: 3)
   let sum = Atomic<Int>(0)
