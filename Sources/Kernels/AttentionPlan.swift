@@ -49,8 +49,7 @@ private struct PackedPositions {
         }
         guard packsValues else { return }
         packRowMajor(
-          .float32, values + head * headDimension, rowBytes: width * 4, steps: 0..<count, panelSteps: count,
-          columns: headDimension,
+          values + head * headDimension, rowStride: width, steps: count, columns: headDimension,
           into: packed + (head * headSize + keySize))
       }
     }

@@ -1,5 +1,6 @@
 /// Products of many rows, from the inside out: a tile's chains run over one block of k; between blocks they rest in a compact
-/// strip that the second-level cache holds; a strip belongs to as many rows as that cache has room for.
+/// strip that the second-level cache holds; a strip belongs to as many rows as that cache has room for. (Of a row-major factor it
+/// holds two packed blocks instead, and with many rows the chains lie beyond.)
 extension Product {
   /// Steps of k whose panels stay in the first-level cache (24 KiB of 32, or 36 KiB of 48 where there is AVX-512).
   private static let longestBlock = TileShape.panels == 1 ? 384 : 192
@@ -67,8 +68,8 @@ extension Product {
   private func rowParts(_ rowBlocks: RowBlocks, threads: Int) -> Int? {
     let bytes = n * k * right.type.bytes
     guard threads > 1, right.layout == .panels, bytes <= Product.sharedWeights else { return nil }
-    let parts = min(rowBlocks.count / 4, 2 * threads)
-    return parts >= threads ? parts : nil
+    let parts = min(rowBlocks.count / 4, 2 * threads) / threads * threads
+    return parts > 0 ? parts : nil
   }
 
   /// What one task works on: some columns of the results, some row blocks.
@@ -98,7 +99,8 @@ extension Product {
   }
 
   private func multiply(_ work: Chunk) {
-    let rows = min(m, Product.rowBlocksAtOnce * TileShape.rows)
+    let own = work.rowBlocks.start(work.blocks.upperBound) - work.rowBlocks.start(work.blocks.lowerBound)
+    let rows = min(own, Product.rowBlocksAtOnce * TileShape.rows)
     let resting = max(1, Product.restingNumbers / (16 * rows * TileShape.panels)) * TileShape.panels
     // Without a second block of k nothing rests, and a strip may be as long as it likes.
     var strip = work.blockLength < k ? min(resting, work.panels.count) : work.panels.count
@@ -220,6 +222,7 @@ extension Product {
           panels: first..<min(block.panels.upperBound, first + TileShape.panels), steps: block.steps,
           strip: block.strip)
         let b = UnsafeRawPointer(current + (first - block.panels.lowerBound) * block.steps.count * 16)
+        // The panels of a strip lie side by side (see `Ahead.pack`).
         multiply(few, (b, 64), group, work, &ahead)
       }
       guard let next, case .pack(var rest) = ahead else { return }

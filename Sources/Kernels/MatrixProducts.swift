@@ -1,6 +1,7 @@
 // The matrix products of the package. Every output element is one chain of fused multiply-adds over ascending k from +0; see
 // `Product`. Accuracy: each element is within k * 2^-24 * sum |a_k b_k| of the exact sum (to first order). Cost: m k n
-// multiply-adds; memory beside the result: a packed copy of the left factor, and per thread at most 0.8 MB of the right one.
+// multiply-adds; memory beside the result: a packed copy of the left factor, and per thread at most 0.8 MB of the right one and
+// 4 MB of sums.
 
 /// `y = x W^T`: x `[m, inputs]` to `[m, outputs]`. Shapes must agree.
 package func multiply(_ x: Matrix, _ weights: PackedMatrix, pool: ThreadPool) -> Matrix {

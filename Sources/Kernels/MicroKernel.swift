@@ -270,28 +270,25 @@ private struct Packing<Format: RowFormat>: SideWork {
   private var pieces: Int
   private var strip: Int
   private var row: Int
-  /// Pieces packed together, turns from one batch to the next, and turns to the next batch.
-  private let batch: Int
-  private let pause: Int
-  private var wait: Int
+  /// Pieces a `turns` turns, and what has come together of the next one.
+  private let rate: Int
+  private let turns: Int
+  private var due = 0
 
   @inline(__always) init(_ task: PackAhead.Part, tiles: Int, turns: Int) {
     part = task
     (from, into, pieces, strip, row) = (task.from, task.into, task.pieces, task.strip, task.row)
-    let turns = UInt32(truncatingIfNeeded: tiles &* turns)
-    let pieces = UInt32(truncatingIfNeeded: task.pieces)
-    pause = Int(max(1, turns / max(1, pieces)))
-    batch = Int((pieces &+ turns &- min(1, turns)) / max(1, turns))
-    wait = pieces > 0 ? 1 : .max
+    (rate, self.turns) = (task.pieces, tiles &* turns)
   }
 
   @inline(__always) func tile() {}
 
   @inline(__always) mutating func turn() {
-    wait &-= 1
-    guard wait == 0 else { return }
-    for _ in 0..<min(batch, pieces) { pack() }
-    wait = pieces > 0 ? pause : .max
+    due &+= rate
+    while due >= turns {
+      due &-= turns
+      pack()
+    }
   }
 
   @inline(__always) func step() {}

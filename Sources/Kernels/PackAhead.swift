@@ -1,7 +1,8 @@
 /// The next block of a row-major right factor on its way into strips of panels, `[steps][panels of a tile][16]`: the tiles that
 /// multiply the present block copy it piece by piece, so that memory delivers while they compute.
 ///
-/// A piece is one step of one strip. Some rows give theirs in turn, strip by strip. Rows that are left over at the block's end are not among them.
+/// A piece is one step of one strip. Some rows give theirs in turn, strip by strip. Rows that are left over at the block's end are
+/// not among them.
 struct PackAhead {
   let type: ElementType
   /// Where the next part begins.
@@ -9,6 +10,8 @@ struct PackAhead {
   /// Pieces and strips of tiles that are still to come.
   private var pieces: Int
   private var stripsToCome: Int
+  /// Pieces that tiles of the present strip have taken.
+  private var takenOfStrip = 0
 
   /// - Parameters:
   ///   - source: the block's first element.
@@ -20,11 +23,11 @@ struct PackAhead {
   ) {
     let rows = PackAhead.rowsInTurn
     self.type = type
-    pieces = max(0, strips) * (steps / rows * rows)
+    pieces = strips * (steps / rows * rows)
     stripsToCome = hosts
     let (step, column) = (TileShape.panels * 64, TileShape.panels * 16 * type.bytes)
     part = Part(
-      from: source, into: UnsafeMutableRawPointer(target), strips: max(0, strips), rowsInTurn: rows, rowBytes: rowBytes,
+      from: source, into: UnsafeMutableRawPointer(target), strips: strips, rowsInTurn: rows, rowBytes: rowBytes,
       stepBytes: step, bytesAhead: PackAhead.rowsAhead * rowBytes,
       toNextStrip: (column - rows * rowBytes, (steps - rows) * step),
       toNextRows: (rows * rowBytes - strips * column, (rows - strips * steps) * step))
@@ -77,9 +80,12 @@ struct PackAhead {
 
   /// What the next tiles of a strip pack, before `later` other ones of the same strip.
   mutating func take(tiles: Int, later: Int) -> Part {
-    let share = (pieces + stripsToCome - 1) / max(1, stripsToCome)
-    if later == 0 { stripsToCome -= 1 }
-    return take(min(pieces, later == 0 ? share : share * tiles / (tiles + later)))
+    precondition(stripsToCome > 0, "no strip is left to pack beside")
+    let share = (pieces + takenOfStrip + stripsToCome - 1) / stripsToCome
+    let part = take(min(pieces, later == 0 ? share - takenOfStrip : share * tiles / (tiles + later)))
+    takenOfStrip += part.pieces
+    if later == 0 { (stripsToCome, takenOfStrip) = (stripsToCome - 1, 0) }
+    return part
   }
 
   /// What no tile has taken.

@@ -7,7 +7,7 @@ internal import CProcessor
   address.loadUnaligned(as: SIMD8<Float>.self)
 }
 
-/// Eight elements of a stored type as float32.
+/// Elements of a stored type as float32.
 private protocol StoredElement {
   static var bytes: Int { get }
   static func load(_ address: UnsafeRawPointer) -> Float
@@ -110,44 +110,18 @@ struct LeftFactor {
   }
 }
 
-/// Packs rows of a row-major right factor into panels of 16 columns: panel p of the result is `[panelSteps][16]`, of which this
-/// writes `steps`. `source` is the first of these rows. Columns beyond `columns` become zeros.
+/// Packs `steps` rows of a row-major right factor into panels of 16 columns, `[steps][16]` each, zeros for missing columns.
 func packRowMajor(
-  _ type: ElementType, _ source: UnsafeRawPointer, rowBytes: Int, steps: Range<Int>, panelSteps: Int, columns: Int,
-  into target: UnsafeMutablePointer<Float>
+  _ source: UnsafePointer<Float>, rowStride: Int, steps: Int, columns: Int, into target: UnsafeMutablePointer<Float>
 ) {
-  let target = target + steps.lowerBound * 16
-  switch type {
-  case .float32: packRows(StoredFloat32.self, source, rowBytes, steps.count, panelSteps, columns, target)
-  case .float16: packRows(StoredFloat16.self, source, rowBytes, steps.count, panelSteps, columns, target)
-  case .bfloat16: packRows(StoredBFloat16.self, source, rowBytes, steps.count, panelSteps, columns, target)
+  for first in stride(from: 0, to: columns, by: 16) {
+    packStrip(
+      .float32, source + first, rowBytes: rowStride * 4, steps: steps, columns: min(16, columns - first), width: 16,
+      into: target + first * steps)
   }
 }
 
-@inline(__always) private func packRows<Element: StoredElement>(
-  _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ steps: Int, _ panelSteps: Int, _ columns: Int,
-  _ target: UnsafeMutablePointer<Float>
-) {
-  let whole = columns / 16
-  for step in 0..<steps {
-    let row = source + step &* rowBytes
-    var out = UnsafeMutableRawPointer(target + step &* 16)
-    var from = row
-    for _ in 0..<whole {
-      out.storeBytes(of: Element.load16(from), as: SIMD16<Float>.self)
-      out += panelSteps &* 64
-      from += 16 &* Element.bytes
-    }
-    if columns & 15 != 0 {
-      let tail = target + (whole &* panelSteps &+ step) &* 16
-      for column in 0..<16 {
-        tail[column] = column < columns & 15 ? Element.load(from + column &* Element.bytes) : 0
-      }
-    }
-  }
-}
-
-/// Copies up to `width` columns of a row-major right factor to `[steps][width]`, with zeros for missing columns.
+/// Copies up to `width` columns, a multiple of 16, of a row-major right factor to `[steps][width]`, with zeros for missing columns.
 func packStrip(
   _ type: ElementType, _ source: UnsafeRawPointer, rowBytes: Int, steps: Int, columns: Int, width: Int,
   into target: UnsafeMutablePointer<Float>
@@ -163,9 +137,19 @@ func packStrip(
   _: Element.Type, _ source: UnsafeRawPointer, _ rowBytes: Int, _ steps: Int, _ columns: Int, _ width: Int,
   _ target: UnsafeMutablePointer<Float>
 ) {
+  let whole = columns & ~15
   for step in 0..<steps {
     let (row, out) = (source + step &* rowBytes, target + step &* width)
-    for column in 0..<width { out[column] = column < columns ? Element.load(row + column &* Element.bytes) : 0 }
+    var column = 0
+    while column < whole {
+      UnsafeMutableRawPointer(out + column).storeBytes(
+        of: Element.load16(row + column &* Element.bytes), as: SIMD16<Float>.self)
+      column &+= 16
+    }
+    while column < width {
+      out[column] = column < columns ? Element.load(row + column &* Element.bytes) : 0
+      column &+= 1
+    }
   }
 }
 

@@ -16,7 +16,7 @@ struct RightFactor {
 
 /// One matrix product `c = a b`: every element of `c` is one chain of fused multiply-adds over ascending k, starting at +0.
 ///
-/// k is cut into blocks between which the chains rest in `c`; threads divide rows and columns of `c`. So neither blocks nor
+/// k is cut into blocks between which the chains rest in memory of their own; threads divide rows and columns of `c`. So neither blocks nor
 /// threads nor the number of rows show in the bits.
 struct Product {
   let m: Int
@@ -46,7 +46,8 @@ struct Product {
     if right.layout == .panels, m <= TileShape.rows { return multiplyFewRows(pool) }
     if right.layout == .transposed, m <= Product.rowsReadInStep {
       return RowReading(
-        m: m, k: k, n: n, left: left, type: right.type, base: right.base, rowBytes: right.rowBytes, c: c, norms: nil
+        m: m, k: k, n: n, left: left, type: right.type, base: right.base, rowBytes: right.rowBytes, c: c,
+        cStride: cStride, norms: nil
       ).run(pool)
     }
     multiplyBlocks(pool)

@@ -3,7 +3,7 @@ internal import CProcessor
 // Few vectors times the rows of a matrix that lies in a file: its rows are read once, in step, for products and norms.
 
 /// `x B^T` and the norms of B's rows, with B `[rows, x.columns]` row-major in raw bytes, of any alignment: `[m, rows]` and `[rows]`,
-/// with the bits of `multiply(_:transposedRowMajor:)` and of `rowNorms`.
+/// with the bits of `multiply(_:transposedRowMajor:)` and of `rowNorms(_:)`. Without vectors only the norms.
 ///
 /// Precondition: `b` holds exactly `rows * x.columns` elements.
 package func multiplyWithNorms(
@@ -20,7 +20,7 @@ package func multiplyWithNorms(
             m: x.rows, k: x.columns, n: rows,
             left: LeftFactor(a: a.baseAddress ?? UnsafePointer(norms), rowStride: x.columns, stepStride: 1),
             type: type, base: bytes.baseAddress ?? UnsafeRawPointer(norms),
-            rowBytes: x.columns * type.bytes, c: c, norms: norms
+            rowBytes: x.columns * type.bytes, c: c, cStride: rows, norms: norms
           ).run(pool)
         }
       }
@@ -38,8 +38,9 @@ struct RowReading {
   let type: ElementType
   let base: UnsafeRawPointer
   let rowBytes: Int
-  /// `[m, n]`.
+  /// `[m, n]`, a row every `cStride`.
   let c: UnsafeMutablePointer<Float>
+  let cStride: Int
   /// `[n]`, or nil where nobody asks.
   let norms: UnsafeMutablePointer<Float>?
 
@@ -53,7 +54,9 @@ struct RowReading {
     defer { packing.deallocate() }
     packing.pack(packing.blocks)
     let panels = (n + 15) / 16
-    let group = max(1, (1 << 18) / max(1, 16 * k))
+    // Some megabytes of rows at most, enough tasks for all threads, and enough work in each.
+    let elements = max(1, 16 * k)
+    let group = max(1, (1 << 15) / (elements * max(1, m)), min((1 << 18) / elements, panels / (4 * pool.threads)))
     pool.divide((panels + group - 1) / group) { task in
       let scratch = UnsafeMutablePointer<Float>.allocateAligned(Self.chunk * 16 + m * 16 + 256)
       defer { scratch.deallocate() }
@@ -84,7 +87,7 @@ struct RowReading {
         for row in 0..<rows { addSquares(type, part + row * rowBytes, steps, to: squares + row * 16) }
       }
     }
-    for row in 0..<m { (c + (row * n + panel * 16)).update(from: chains + row * 16, count: rows) }
+    for row in 0..<m { (c + (row * cStride + panel * 16)).update(from: chains + row * 16, count: rows) }
     guard let norms else { return }
     for row in 0..<rows { norms[panel * 16 + row] = sum16(squares + row * 16).squareRoot() }
   }

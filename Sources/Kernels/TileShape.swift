@@ -10,7 +10,7 @@ enum TileShape {
   #endif
 }
 
-/// How a tile finds its numbers: `a[i * rowStride + k * stepStride]`, `b` as panels of 16 with `bStep` bytes a step of k,
+/// How a tile finds its numbers: `a[k * rows + i]`, `b` as panels of 16 with `bStep` bytes a step of k,
 /// `c[i * cStride + column]`. With `continuing` the chains go on from what `c` holds, and end in `results` where that is set.
 struct TileOperands {
   var steps: Int

@@ -55,7 +55,7 @@ struct StoredMatrix: Sendable {
     withBytes { multiply(x, transposedRowMajor: $0, type: type, rows: rows, pool: pool) }
   }
 
-  /// x B^T and the norms of B's rows, `[rows]`, in one pass over the matrix: the bits of `projections` and `rowNorms`.
+  /// x B^T and the norms of B's rows, `[rows]`, in one pass over the matrix: the bits of `projections` and of `Kernels.rowNorms`.
   func projectionsAndNorms(of x: Matrix, pool: ThreadPool) -> (products: Matrix, norms: [Float]) {
     withBytes { multiplyWithNorms(x, transposedRowMajor: $0, type: type, rows: rows, pool: pool) }
   }
