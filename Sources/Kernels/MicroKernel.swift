@@ -239,31 +239,14 @@ private struct Asking: SideWork {
   @inline(__always) func finish() {}
 }
 
-/// Sixteen elements of a row-major factor.
-private protocol RowFormat {
-  static var bytes: Int { get }
-  static func load(_ address: UnsafeRawPointer) -> SIMD16<Float>
-}
-
-private enum Float32Row: RowFormat {
-  @inline(__always) static var bytes: Int { 64 }
-  @inline(__always) static func load(_ address: UnsafeRawPointer) -> SIMD16<Float> {
-    address.loadUnaligned(as: SIMD16<Float>.self)
-  }
-}
-
-private enum BFloat16Row: RowFormat {
-  @inline(__always) static var bytes: Int { 32 }
+/// Sixteen neighbours of a row-major factor; in the other types they lie as in a panel.
+private enum BFloat16Row: PanelFormat {
+  @inline(__always) static var bytesPerStep: Int { 32 }
   @inline(__always) static func load(_ address: UnsafeRawPointer) -> SIMD16<Float> { processor_load_bfloat16(address) }
 }
 
-private enum Float16Row: RowFormat {
-  @inline(__always) static var bytes: Int { 32 }
-  @inline(__always) static func load(_ address: UnsafeRawPointer) -> SIMD16<Float> { processor_load_half16(address) }
-}
-
 /// Packs a part of the next block, evenly over the turns, and asks for rows that come later.
-private struct Packing<Format: RowFormat>: SideWork {
+private struct Packing<Format: PanelFormat>: SideWork {
   private let part: PackAhead.Part
   private var from: UnsafeRawPointer
   private var into: UnsafeMutableRawPointer
@@ -295,8 +278,9 @@ private struct Packing<Format: RowFormat>: SideWork {
 
   @inline(__always) private mutating func pack() {
     for panel in 0..<AllPanels.count {
-      into.storeBytes(of: Format.load(from + panel &* Format.bytes), toByteOffset: panel &* 64, as: SIMD16<Float>.self)
-      processor_prefetch_second(from + (part.bytesAhead &+ panel &* Format.bytes))
+      let sixteen = from + panel &* Format.bytesPerStep
+      into.storeBytes(of: Format.load(sixteen), toByteOffset: panel &* 64, as: SIMD16<Float>.self)
+      processor_prefetch_second(sixteen + part.bytesAhead)
     }
     from += part.rowBytes
     into += AllPanels.count &* 64
@@ -491,9 +475,9 @@ func multiplyRowBlocks(_ blocks: RowBlocks, panels: Int, _ operands: TileOperand
       return runTile(rows: rows, panels: panels, Float32Panel.self, StripOrder.self, NoSideWork.self, call, ())
     }
     switch packAhead.type {
-    case .float32: runWhole(rows: rows, Packing<Float32Row>.self, call, part)
+    case .float32: runWhole(rows: rows, Packing<Float32Panel>.self, call, part)
     case .bfloat16: runWhole(rows: rows, Packing<BFloat16Row>.self, call, part)
-    case .float16: runWhole(rows: rows, Packing<Float16Row>.self, call, part)
+    case .float16: runWhole(rows: rows, Packing<Float16Panel>.self, call, part)
     }
   }
 }
@@ -508,9 +492,9 @@ func multiplyRowBlocks(_ blocks: RowBlocks, panels: Int, _ operands: TileOperand
 /// Packs pieces without a tile beside them.
 func packPieces(_ type: ElementType, _ part: PackAhead.Part) {
   switch type {
-  case .float32: pack(part, Packing<Float32Row>.self)
+  case .float32: pack(part, Packing<Float32Panel>.self)
   case .bfloat16: pack(part, Packing<BFloat16Row>.self)
-  case .float16: pack(part, Packing<Float16Row>.self)
+  case .float16: pack(part, Packing<Float16Panel>.self)
   }
 }
 
