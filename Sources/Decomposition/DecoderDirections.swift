@@ -19,21 +19,13 @@ struct DecoderDirections: Sendable {
     }
   }
 
-  /// The directions, and `projections(of:)` of some vectors, in one pass over the decoder.
-  static func projecting(
-    _ vectors: Matrix, through autoencoder: SparseAutoencoder, pool: ThreadPool
-  ) -> (decoder: DecoderDirections, projections: Matrix) {
-    let products = autoencoder.decoderProjections(vectors, pool: pool)
-    let decoder = DecoderDirections(autoencoder, pool: pool)
-    return (decoder, decoder.divided(products))
-  }
-
   /// d_j . x / ||d_j|| for vectors `[n, d]`: `[n, F]`; 0 for a dead row. Reads the decoder once.
   func projections(of vectors: Matrix, pool: ThreadPool) -> Matrix {
     divided(autoencoder.decoderProjections(vectors, pool: pool))
   }
 
-  private func divided(_ products: Matrix) -> Matrix {
+  /// d_j . x / ||d_j|| from d_j . x, `[n, F]`; 0 for a dead row.
+  func divided(_ products: Matrix) -> Matrix {
     var products = products
     for row in 0..<products.rows {
       products.setRow(row, zip(products.row(row), stored).map { $1 > 0 ? $0 / $1 : 0 })

@@ -43,24 +43,23 @@ package struct Decomposer {
   package func run(
     checkpoint: (Double) throws -> Void = { _ in }, each body: (DecompositionVariant) throws -> Void
   ) throws -> DecompositionExtras {
-    let prepared = try PreparedDecompositions(self, checkpoint: checkpoint)
-    let zero = WholeCode(
-      code: prepared.encoded.zeroCode(autoencoder.convention).code, bias: 1, scale: autoencoder.unitScale)
-    let decoder = Reconstruction(autoencoder: autoencoder, pool: pool)
-    var extras = DecompositionExtras(
-      zeroVector: decoder.cut([zero], to: [.all], withNegativeEnergy: false)[0][0].withBias ?? [],
-      pairDifferenceErrors: [])
+    let plan = DecompositionPlan(request, sparsities: sparsities, of: autoencoder)
+    let prepared = try PreparedDecompositions(self, plan, checkpoint: checkpoint)
+    var codes = DecodedCodes(plan, prepared, request, pool: pool)
+    var extras = DecompositionExtras(zeroVector: prepared.zeroVector, pairDifferenceErrors: [])
     for (row, subject) in request.subjects.enumerated() {
       if let pairs = prepared.pairs[row] {
-        let whole = decoder.cut([pairs.whole], to: [.all], withNegativeEnergy: false)[0][0].withoutBias
-        extras.pairDifferenceErrors.append((subject.behaviour, pairs.error(missedBy: whole)))
+        var whole = CodeBatch(autoencoder)
+        whole.append(pairs.whole, cutTo: [.all], withNegativeEnergy: false)
+        let missing = whole.decoded(pool: pool)[0][0].withoutBias
+        extras.pairDifferenceErrors.append((subject.behaviour, pairs.error(missedBy: missing)))
       }
       if request.wantsCoefficientAxis, request.methods.contains(.encode) {
         let ladder = CoefficientLadder(
           prepared.encoded.encoding, row: row, convention: autoencoder.convention, of: autoencoder)
         if let axis = CoefficientAxis(ladder) { extras.coefficientAxes.append((subject.behaviour, axis)) }
       }
-      try SubjectDecompositions(self, prepared, row: row).run(each: body)
+      try SubjectDecompositions(self, prepared, row: row).give(plan.places[row], of: &codes, to: body)
       try checkpoint(0.9 + 0.1 * Double(row + 1) / Double(request.subjects.count))
     }
     return extras

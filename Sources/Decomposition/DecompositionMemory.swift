@@ -26,15 +26,16 @@ package final class DecompositionMemory: Sendable {
     }
   }
 
-  func readings(
-    of request: DecompositionRequest, through autoencoder: SparseAutoencoder, _ make: () throws -> VectorReadings
-  ) rethrows -> VectorReadings {
+  /// What was kept of these very vectors, pairs and seed; what belongs to others is forgotten.
+  func readings(of request: DecompositionRequest, through autoencoder: SparseAutoencoder) -> VectorReadings? {
     let last = withKept(of: autoencoder) { $0.readings }
     if let last, last.seed == request.seed, last.subjects == request.subjects { return last.value }
     withKept(of: autoencoder) { $0.readings = nil }
-    let made = try make()
-    withKept(of: autoencoder) { $0.readings = (request.subjects, request.seed, made) }
-    return made
+    return nil
+  }
+
+  func keep(_ readings: VectorReadings, of request: DecompositionRequest, through autoencoder: SparseAutoencoder) {
+    withKept(of: autoencoder) { $0.readings = (request.subjects, request.seed, readings) }
   }
 
   func dictionary(of autoencoder: SparseAutoencoder, pool: ThreadPool) -> UnitDictionary {

@@ -13,20 +13,28 @@ struct VectorReadings: Sendable {
   /// One a vector; nil for those without pairs.
   let pairs: [PairDifference?]
 
-  init(_ decomposer: Decomposer, checkpoint: (Double) throws -> Void) throws {
+  /// - Parameters:
+  ///   - encoded: the request's vectors.
+  ///   - codes: rows that go through the decoder in the same pass.
+  ///   - decoded: what they become, `[rows, d]`.
+  init(
+    _ decomposer: Decomposer, _ encoded: EncodedVectors, decoding codes: SparseRows, into decoded: inout Matrix,
+    checkpoint: (Double) throws -> Void
+  ) throws {
     let (autoencoder, request, pool) = (decomposer.autoencoder, decomposer.request, decomposer.pool)
-    let vectors = request.subjects.map(\.vector)
-    try checkpoint(0)
-    encoded = EncodedVectors(vectors, anchor: nil, of: autoencoder, pool: pool)
-    var directions = Matrix(vectors, columns: autoencoder.dimension)
+    self.encoded = encoded
+    var directions = Matrix(request.subjects.map(\.vector), columns: autoencoder.dimension)
     if let seed = request.seed {
       directions.append(rows: SignBaselines.directions(seed: seed, dimension: autoencoder.dimension))
     }
-    let (decoder, products) = DecoderDirections.projecting(directions, through: autoencoder, pool: pool)
+    let products: Matrix
+    (products, decoded) = autoencoder.decoderPass(projecting: directions, decoding: codes, pool: pool)
+    let decoder = DecoderDirections(autoencoder, pool: pool)
     self.decoder = decoder
-    try autoencoder.requireFiniteWeights(pool: pool)
-    projections = products.rows(0..<vectors.count)
-    let counts = (vectors.count..<products.rows).map { SignBaselines.negatives(amongLargest: products.row($0)) }
+    try autoencoder.requireFiniteDecoder(pool: pool)
+    let all = decoder.divided(products)
+    projections = all.rows(0..<request.subjects.count)
+    let counts = (request.subjects.count..<all.rows).map { SignBaselines.negatives(amongLargest: all.row($0)) }
     randomNegative = counts.isEmpty ? nil : Double(counts.reduce(0, +)) / Double(counts.count)
     let share = 1 / Double(max(1, request.subjects.count))
     pairs = try request.subjects.enumerated().map { row, subject in
@@ -43,6 +51,10 @@ struct VectorReadings: Sendable {
 struct PreparedDecompositions {
   let encoded: EncodedVectors
   private let readings: VectorReadings
+  /// The first codes of the plan, by their places in it.
+  let first: [Int: DecodedCode]
+  /// g(f(0)) in the file's own convention, `[d]`.
+  let zeroVector: [Float]
   /// Codes of vector and method, one for each numbered sparsity.
   private let pursuits: [Key: [SignedCode]]
 
@@ -56,17 +68,53 @@ struct PreparedDecompositions {
     var method: DecompositionMethod
   }
 
-  init(_ decomposer: Decomposer, checkpoint: (Double) throws -> Void) throws {
+  /// Makes as many codes of the plan as can be decoded while the decoder is read for the projections anyway.
+  init(_ decomposer: Decomposer, _ plan: DecompositionPlan, checkpoint: (Double) throws -> Void) throws {
     let (autoencoder, request, pool) = (decomposer.autoencoder, decomposer.request, decomposer.pool)
-    func make() throws -> VectorReadings { try VectorReadings(decomposer) { try checkpoint(0.5 * $0) } }
-    readings = try decomposer.memory?.readings(of: request, through: autoencoder, make) ?? make()
+    try checkpoint(0)
+    let vectors = request.subjects.map(\.vector)
+    let kept = decomposer.memory?.readings(of: request, through: autoencoder)
+    let encoded = kept?.encoded ?? EncodedVectors(vectors, anchor: nil, of: autoencoder, pool: pool)
+    try autoencoder.requireFiniteEncoder(pool: pool)
+    let batch = Self.firstBatch(plan, encoded, request)
+    let cuts: [[CutCode]]
+    if let kept {
+      readings = kept
+      cuts = batch.batch.decoded(pool: pool)
+    } else {
+      var decoded = Matrix(rows: 0, columns: autoencoder.dimension)
+      readings = try VectorReadings(decomposer, encoded, decoding: batch.batch.rows.built, into: &decoded) {
+        try checkpoint(0.5 * $0)
+      }
+      decomposer.memory?.keep(readings, of: request, through: autoencoder)
+      cuts = batch.batch.finished(decoded, pool: pool)
+    }
+    let (codes, zero) = batch.decoded(cuts)
+    first = codes
+    zeroVector = zero?.withBias ?? []
     if request.methods.contains(.encodeAnchored), let mean = request.activations?.mean {
       let anchor = EncodedVectors.Anchor(mean: mean, amplitude: Float(request.amplitude))
-      encoded = EncodedVectors(request.subjects.map(\.vector), anchor: anchor, of: autoencoder, pool: pool)
+      self.encoded = EncodedVectors(vectors, anchor: anchor, of: autoencoder, pool: pool)
     } else {
-      encoded = readings.encoded
+      self.encoded = encoded
     }
     pursuits = try Self.pursue(decomposer) { try checkpoint(0.5 + 0.4 * $0) }
+  }
+
+  /// The zero vector's code and those that the lines of the vectors alone give.
+  private static func firstBatch(
+    _ plan: DecompositionPlan, _ encoded: EncodedVectors, _ request: DecompositionRequest
+  ) -> PlannedBatch {
+    let autoencoder = encoded.autoencoder
+    let zero = WholeCode(
+      code: encoded.zeroCode(autoencoder.convention).code, bias: 1, scale: autoencoder.unitScale)
+    var batch = PlannedBatch(autoencoder, zero: zero)
+    var made = EncoderCodes(encoded, request)
+    for (place, planned) in plan.codes.enumerated() {
+      if batch.isFull { break }
+      if let whole = made.whole(planned) { batch.append([whole], of: planned, at: place) }
+    }
+    return batch
   }
 
   private static func pursue(

@@ -2,33 +2,6 @@ internal import CProcessor
 
 // Few vectors times the rows of a matrix that lies in a file: its rows are read once, in step, for products and norms.
 
-/// `x B^T` and the norms of B's rows, with B `[rows, x.columns]` row-major in raw bytes, of any alignment: `[m, rows]` and `[rows]`,
-/// with the bits of `multiply(_:transposedRowMajor:)` and of `rowNorms(_:)`. Without vectors only the norms.
-///
-/// Precondition: `b` holds exactly `rows * x.columns` elements.
-package func multiplyWithNorms(
-  _ x: Matrix, transposedRowMajor b: RawSpan, type: ElementType, rows: Int, pool: ThreadPool
-) -> (products: Matrix, norms: [Float]) {
-  precondition(b.byteCount == rows * x.columns * type.bytes, "the bytes must be rows * columns elements")
-  var norms = [Float](repeating: 0, count: rows)
-  let products = Matrix(rows: x.rows, columns: rows) { c in
-    x.elements.withUnsafeBufferPointer { a in
-      norms.withUnsafeMutableBufferPointer { norms in
-        b.withUnsafeBytes { bytes in
-          guard let norms = norms.baseAddress else { return }
-          RowReading(
-            m: x.rows, k: x.columns, n: rows,
-            left: LeftFactor(a: a.baseAddress ?? UnsafePointer(norms), rowStride: x.columns, stepStride: 1),
-            type: type, base: bytes.baseAddress ?? UnsafeRawPointer(norms),
-            rowBytes: x.columns * type.bytes, c: c, cStride: rows, norms: norms
-          ).run(pool)
-        }
-      }
-    }
-  }
-  return (products, norms)
-}
-
 /// A matrix read sixteen rows at a time, all of them in step, which the processor's own prefetching follows.
 struct RowReading {
   let m: Int
@@ -47,20 +20,35 @@ struct RowReading {
   /// Steps of sixteen rows that stay in the first-level cache, in both orders.
   private static let chunk = 256
 
+  /// Panels of sixteen rows.
+  var panels: Int { (n + 15) / 16 }
+
   func run(_ pool: ThreadPool) {
+    let packing = packedLeft()
+    defer { packing.deallocate() }
+    read(0..<panels, packing, pool)
+  }
+
+  /// The vectors in the order of the tiles. Free it with `deallocate`.
+  func packedLeft() -> LeftPacking {
     let rowBlocks = RowBlocks(rows: m)
     let packing = LeftPacking(
       left: left, k: k, blockLength: Self.chunk, rowBlocks: rowBlocks, blocks: 0..<rowBlocks.count)
-    defer { packing.deallocate() }
     packing.pack(packing.blocks)
-    let panels = (n + 15) / 16
+    return packing
+  }
+
+  /// Reads some of the panels.
+  func read(_ panels: Range<Int>, _ packing: LeftPacking, _ pool: ThreadPool) {
     // Some megabytes of rows at most, enough tasks for all threads, and enough work in each.
     let elements = max(1, 16 * k)
-    let group = max(1, (1 << 15) / (elements * max(1, m)), min((1 << 18) / elements, panels / (4 * pool.threads)))
-    pool.divide((panels + group - 1) / group) { task in
+    let group = max(
+      1, (1 << 15) / (elements * max(1, m)), min((1 << 18) / elements, panels.count / (4 * pool.threads)))
+    pool.divide((panels.count + group - 1) / group) { task in
       let scratch = UnsafeMutablePointer<Float>.allocateAligned(Self.chunk * 16 + m * 16 + 256)
       defer { scratch.deallocate() }
-      for panel in task * group..<min(panels, (task + 1) * group) { read(panel, packing, scratch) }
+      let first = panels.lowerBound + task * group
+      for panel in first..<min(panels.upperBound, first + group) { read(panel, packing, scratch) }
     }
   }
 

@@ -16,7 +16,7 @@ package func multiply(
       guard let base = bytes.baseAddress, !s.indices.isEmpty else {
         return output.initialize(repeating: 0, count: s.rows * columns)
       }
-      let walk = BlockWalk(s, bytesPerRow: columns * type.bytes)
+      let walk = BlockWalk(s)
       s.indices.withUnsafeBufferPointer { indices in
         s.values.withUnsafeBufferPointer { values in
           guard let indices = indices.baseAddress, let values = values.baseAddress else { return }
@@ -30,75 +30,14 @@ package func multiply(
   }
 }
 
-/// The distinct ones of some indices below `width`, rising. O(count + width / 64).
-package func rising(_ indices: [Int32], below width: Int) -> [Int32] {
-  var marks = [UInt64](repeating: 0, count: (width + 63) / 64)
-  var count = 0
-  for index in indices {
-    precondition(index >= 0 && Int(index) < width, "an index lies below the width")
-    let (word, bit) = (Int(index) >> 6, UInt64(1) << UInt64(index & 63))
-    if marks[word] & bit == 0 { count &+= 1 }
-    marks[word] |= bit
-  }
-  return [Int32](unsafeUninitializedCapacity: count) { target, written in
-    for (place, word) in marks.enumerated() {
-      var rest = word
-      while rest != 0 {
-        target.initializeElement(at: written, to: Int32(truncatingIfNeeded: place &<< 6 &+ rest.trailingZeroBitCount))
-        written &+= 1
-        rest &= rest &- 1
-      }
-    }
-  }
-}
-
-/// The rows of B that a sparse matrix names, in blocks that stay in the cache while every sparse row takes its entries from them.
-private struct BlockWalk {
-  /// The rows that are named, rising.
-  let named: [Int32]
-  /// How many of them make a block.
-  let size: Int
-  /// Where each sparse row's entries of each block begin, `[blocks, rows]`, and of one past the last where they end.
-  let cuts: [Int]
-  let rows: Int
-  let bytes: Int
-
-  var blocks: Int { (named.count + size - 1) / size }
-
-  init(_ s: SparseRows, bytesPerRow: Int) {
-    let named = rising(s.indices, below: s.columns)
-    // A strip of 64 rows fits the first-level cache, all of their columns the second. One block for all, where sparse rows would
-    // find less than four entries in each.
-    let size = 4 * s.rows * named.count <= 64 * s.indices.count ? 64 : max(1, named.count)
-    let blocks = (named.count + size - 1) / size
-    rows = s.rows
-    bytes = named.count * bytesPerRow
-    cuts = [Int](unsafeUninitializedCapacity: (blocks + 1) * s.rows) { cuts, written in
-      for row in 0..<s.rows {
-        var entry = s.rowStarts[row]
-        let end = s.rowStarts[row + 1]
-        cuts.initializeElement(at: row, to: entry)
-        for block in 1..<blocks {
-          let bound = named[block * size]
-          while entry < end && s.indices[entry] < bound { entry &+= 1 }
-          cuts.initializeElement(at: block * s.rows + row, to: entry)
-        }
-        cuts.initializeElement(at: blocks * s.rows + row, to: end)
-      }
-      written = (blocks + 1) * s.rows
-    }
-    self.named = named
-    self.size = size
-  }
-}
-
 #if X86_64_V4
   private typealias Lanes = SIMD16<Float>
 #else
   private typealias Lanes = SIMD8<Float>
 #endif
 
-private struct SparseProduct {
+/// The sums of named rows of B, and what has to be known to make them.
+struct SparseProduct {
   let walk: BlockWalk
   let indices: UnsafePointer<Int32>
   let values: UnsafePointer<Float>
@@ -117,12 +56,14 @@ private struct SparseProduct {
   private static var strip: Int { 8 * Lanes.scalarCount }
 
   /// Each thread reads columns of its own, or, where what is read fits the caches, makes rows of its own.
-  func parts(threads: Int) -> [Part] {
+  /// - Parameter readingTogether: whether each block has just been read by all threads, so that columns are always cheaper.
+  func parts(threads: Int, readingTogether: Bool = false) -> [Part] {
     let strips = (columns + Self.strip - 1) / Self.strip
     if walk.cuts[walk.blocks * walk.rows + walk.rows - 1] * columns < 1 << 16 || threads == 1 {
       return [Part(rows: 0..<walk.rows, columns: 0..<columns)]
     }
-    let across = walk.bytes <= 1 << 22 && walk.rows >= 8 * threads ? 1 : min(threads, strips)
+    let bytes = walk.named.count * columns * type.bytes
+    let across = !readingTogether && bytes <= 1 << 22 && walk.rows >= 8 * threads ? 1 : min(threads, strips)
     let down = across == 1 ? min(walk.rows, 4 * threads) : min(walk.rows, (threads + across - 1) / across)
     return (0..<across * down).map { part in
       let (i, j) = (part / across, part % across)
@@ -140,16 +81,17 @@ private struct SparseProduct {
       for row in rows {
         (output + row * columns + part.columns.lowerBound).initialize(repeating: 0, count: part.columns.count)
       }
-      add(Part(rows: rows, columns: part.columns))
+      add(Part(rows: rows, columns: part.columns), blocks: 0..<walk.blocks)
     }
   }
 
-  private func add(_ part: Part) {
+  /// Goes on with the chains of some outputs, by some of the walk's blocks.
+  func add(_ part: Part, blocks: Range<Int>) {
     switch type {
     case .float32:
-      add(part, stride: 4, { $0.loadUnaligned(as: Float.self) }, { $0.loadUnaligned(as: Lanes.self) })
+      add(part, blocks, stride: 4, { $0.loadUnaligned(as: Float.self) }, { $0.loadUnaligned(as: Lanes.self) })
     case .float16:
-      add(part, stride: 2, { Float($0.loadUnaligned(as: Float16.self)) }) {
+      add(part, blocks, stride: 2, { Float($0.loadUnaligned(as: Float16.self)) }) {
         #if X86_64_V4
           processor_load_half16($0)
         #else
@@ -157,7 +99,7 @@ private struct SparseProduct {
         #endif
       }
     case .bfloat16:
-      add(part, stride: 2, { Float(bitPattern: UInt32($0.loadUnaligned(as: UInt16.self)) << 16) }) {
+      add(part, blocks, stride: 2, { Float(bitPattern: UInt32($0.loadUnaligned(as: UInt16.self)) << 16) }) {
         #if X86_64_V4
           processor_load_bfloat16($0)
         #else
@@ -168,14 +110,15 @@ private struct SparseProduct {
   }
 
   @inline(__always) private func add(
-    _ part: Part, stride: Int, _ load: (UnsafeRawPointer) -> Float, _ lanes: (UnsafeRawPointer) -> Lanes
+    _ part: Part, _ blocks: Range<Int>, stride: Int, _ load: (UnsafeRawPointer) -> Float,
+    _ lanes: (UnsafeRawPointer) -> Lanes
   ) {
     walk.named.withUnsafeBufferPointer { named in
       walk.cuts.withUnsafeBufferPointer { cuts in
-        for block in 0..<walk.blocks {
-          let next = min((block + 1) * walk.size, named.count)
+        for block in blocks {
+          let next = walk.bounds[block + 1]..<walk.bounds[min(block + 2, blocks.upperBound)]
           var ahead = Prefetch(
-            rows: UnsafeBufferPointer(rebasing: named[next...].prefix(walk.size)),
+            rows: UnsafeBufferPointer(rebasing: named[next]),
             base: base + part.columns.lowerBound &* stride, rowBytes: columns &* stride,
             bytes: part.columns.count &* stride,
             visits: part.rows.count &* ((part.columns.count &+ Self.strip &- 1) / Self.strip))

@@ -27,6 +27,9 @@ package struct SparseRows: Sendable, Equatable {
     self.values = values
   }
 
+  /// No rows.
+  package init(columns: Int) { self.init(columns: columns, rowStarts: [0], indices: [], values: []) }
+
   /// The elements that `isActive` accepts; by default those that are not zero. NaN is not zero.
   package init(_ dense: Matrix, where isActive: (Float) -> Bool = { $0 != 0 }) {
     columns = dense.columns

@@ -64,11 +64,7 @@ extension SparseAutoencoder {
   ) -> Matrix {
     precondition(codes.columns == width, "codes must be of the SAE's width")
     precondition(scales.map { $0.count == codes.rows } ?? true, "one scale a row")
-    var scaled = codes
-    if case .topK(_, true) = architecture { scaled = codes.divided(byColumn: decoderNorms(pool: pool)) }
-    var output = decoder.withBytes {
-      multiply(scaled, rowMajor: $0, type: decoder.type, columns: dimension, pool: pool)
-    }
+    var output = decoder.sums(of: scaledForDecoder(codes, pool: pool), pool: pool)
     if addingDecoderBias { add(1, decoderBias, toRowsOf: &output, pool: pool) }
     if scales == nil && unitScale.factor == 1 { return output }
     for row in 0..<output.rows {
@@ -91,10 +87,28 @@ extension SparseAutoencoder {
   /// known yet.
   package func decoderProjections(_ vectors: Matrix, pool: ThreadPool) -> Matrix {
     precondition(vectors.columns == dimension, "vectors must be of the SAE's dimension")
-    guard knownDecoderNorms == nil else { return decoder.projections(of: vectors, pool: pool) }
-    let (products, norms) = decoder.projectionsAndNorms(of: vectors, pool: pool)
-    remember(decoderNorms: norms)
-    return products
+    if knownDecoderNorms != nil { return decoder.projections(of: vectors, pool: pool) }
+    return decoderPass(projecting: vectors, decoding: SparseRows(columns: width), pool: pool).projections
+  }
+
+  /// `decoderProjections` of vectors `[n, d]`, `[n, F]`, and z W_dec of codes `[m, F]` at the decoder's own scale, `[m, d]`, by
+  /// one read of the decoder.
+  package func decoderPass(
+    projecting vectors: Matrix, decoding codes: SparseRows, pool: ThreadPool
+  ) -> (projections: Matrix, decoded: Matrix) {
+    precondition(vectors.columns == dimension, "vectors must be of the SAE's dimension")
+    precondition(codes.columns == width, "codes must be of the SAE's width")
+    let scaled = scaledForDecoder(codes, pool: pool)
+    let pass = decoder.pass(
+      multiplying: vectors, adding: scaled, wantsNorms: knownDecoderNorms == nil, pool: pool)
+    if let norms = pass.norms { remember(decoderNorms: norms) }
+    return (pass.products, pass.sums)
+  }
+
+  /// What W_dec's rows as stored are multiplied by.
+  private func scaledForDecoder(_ codes: SparseRows, pool: ThreadPool) -> SparseRows {
+    guard case .topK(_, true) = architecture else { return codes }
+    return codes.divided(byColumn: decoderNorms(pool: pool))
   }
 
   /// The encoder's directions w_j of the named features as rows, float32, `[indices.count, d]`.

@@ -55,9 +55,14 @@ struct StoredMatrix: Sendable {
     withBytes { multiply(x, transposedRowMajor: $0, type: type, rows: rows, pool: pool) }
   }
 
-  /// x B^T and the norms of B's rows, `[rows]`, in one pass over the matrix: the bits of `projections` and of `Kernels.rowNorms`.
-  func projectionsAndNorms(of x: Matrix, pool: ThreadPool) -> (products: Matrix, norms: [Float]) {
-    withBytes { multiplyWithNorms(x, transposedRowMajor: $0, type: type, rows: rows, pool: pool) }
+  /// x B^T, S B and, where asked for, the norms of B's rows in one pass over the matrix, for x `[n, columns]` and S `[m, rows]`.
+  func pass(multiplying x: Matrix, adding s: SparseRows, wantsNorms: Bool, pool: ThreadPool) -> RowPass {
+    withBytes { RowPass(over: $0, type: type, multiplying: x, adding: s, wantsNorms: wantsNorms, pool: pool) }
+  }
+
+  /// S B for S `[m, rows]`, reading only the rows that it names.
+  func sums(of s: SparseRows, pool: ThreadPool) -> Matrix {
+    withBytes { multiply(s, rowMajor: $0, type: type, columns: columns, pool: pool) }
   }
 
   /// Rows as float32, `[range.count, columns]`.
@@ -105,7 +110,8 @@ struct StoredMatrix: Sendable {
 
   /// Norms of the rows, `[rows]`; reads the matrix once.
   func rowNorms(pool: ThreadPool) -> [Float] {
-    projectionsAndNorms(of: Matrix(rows: 0, columns: columns), pool: pool).norms
+    let nothing = (Matrix(rows: 0, columns: columns), SparseRows(columns: rows))
+    return pass(multiplying: nothing.0, adding: nothing.1, wantsNorms: true, pool: pool).norms ?? []
   }
 
   /// Refuses infinities and NaN, naming the first: one pass over the matrix.

@@ -52,23 +52,6 @@ func storedTypesGiveTheBitsOfTheirFloat32Values(type: ElementType) {
   }
 }
 
-@Test(arguments: [ElementType.float32, .bfloat16, .float16])
-func productsComeWithTheNormsOfTheRows(type: ElementType) {
-  for (m, k, n) in [(0, 40, 33), (1, 256, 16), (1, 17, 1), (2, 513, 50), (9, 300, 31), (40, 271, 65), (3, 0, 5)] {
-    let x = matrix(m, k, seed: 31)
-    var b = matrix(n, k, seed: 32)
-    b.elements = representable(b.elements, type)
-    if k > 200 { b.elements[k + 3] = .infinity }
-    let bytes = unalignedBytes(b.elements, type)
-    for pool in pools {
-      let (products, norms) = multiplyWithNorms(
-        x, transposedRowMajor: bytes.span.bytes.extracting(droppingFirst: 1), type: type, rows: n, pool: pool)
-      #expect(products == referenceProduct(x, transposed: b), "\(m) \(k) \(n)")
-      #expect(norms == (0..<n).map { norm(b.row($0)) }, "\(m) \(k) \(n)")
-    }
-  }
-}
-
 @Test func rowsAloneAreRowsOfABatch() {
   let (k, n) = (150, 90)
   let b = matrix(n, k, seed: 5)

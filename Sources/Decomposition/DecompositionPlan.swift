@@ -1,0 +1,49 @@
+internal import SparseAutoencoders
+internal import SweepRecords
+
+/// A code of a run before it is made: of which vector, by which method, at which coefficient, and how it will be cut.
+struct PlannedCode: Sendable {
+  /// The place of the vector among the request's subjects.
+  var row: Int
+  /// Of b_dec on the encoder's input.
+  var convention: SparseAutoencoder.InputConvention
+  var method: DecompositionMethod
+  /// The vector is multiplied by it.
+  var coefficient: Double
+  /// What it is given out at: its cuts, or a pursuit's numbers of atoms.
+  var sparsities: [Sparsity]
+}
+
+/// The codes of a run in the order in which they are given out.
+struct DecompositionPlan: Sendable {
+  let codes: [PlannedCode]
+  /// Where the codes of each vector lie among them.
+  let places: [Range<Int>]
+
+  /// - Parameter sparsities: rising, without repetition.
+  init(_ request: DecompositionRequest, sparsities: [Sparsity], of autoencoder: SparseAutoencoder) {
+    var codes: [PlannedCode] = []
+    // The SAE's own first.
+    let own = autoencoder.convention
+    let conventions = [own] + request.inputConventions.filter { $0 != own }
+    var seen: Set<Double> = [1]
+    let coefficients = request.coefficients.filter { seen.insert($0).inserted }
+    let rungs = request.cutsLadder ? sparsities : Array(sparsities.suffix(1))
+    places = request.subjects.indices.map { row in
+      let first = codes.count
+      for convention in conventions {
+        for method in request.methods where convention == own || method.dependsOnInputConvention {
+          func plan(_ coefficient: Double, _ sparsities: [Sparsity]) {
+            codes.append(
+              PlannedCode(
+                row: row, convention: convention, method: method, coefficient: coefficient, sparsities: sparsities))
+          }
+          plan(1, DecompositionNaming.sparsities(of: method.rawValue, in: sparsities))
+          if method == .encode && !rungs.isEmpty { for coefficient in coefficients { plan(coefficient, rungs) } }
+        }
+      }
+      return first..<codes.count
+    }
+    self.codes = codes
+  }
+}
