@@ -62,22 +62,27 @@ package struct DecompositionMetrics: Sendable, Equatable {
     }
   }
 
+  /// What does not depend on a reconstruction.
   /// - Parameters:
   ///   - vector: c v, `[d]`.
   ///   - norms: activation norms, rising; may be empty.
-  init(vector: [Float], reconstruction: [Float], code: SignedCode, norms: [Float]) {
-    let square = dotInDouble(vector, vector)
-    let rebuilt = dotInDouble(reconstruction, reconstruction)
-    var missing = vector
-    add(-1, reconstruction, to: &missing)
-    vectorNorm = square.squareRoot()
+  init(vector: [Float], code: SignedCode, norms: [Float]) {
+    vectorNorm = dotInDouble(vector, vector).squareRoot()
     l0 = code.count
     negativeShare = code.negativeShare
     if !norms.isEmpty {
-      let below = norms.partitionIndex { Double($0) >= square.squareRoot() }
+      let below = norms.partitionIndex { Double($0) >= vectorNorm }
       normPercentile = 100 * Double(below) / Double(norms.count)
     }
+  }
+
+  /// Compares the same vector with its reconstruction, `[d]`; leaves null what a vector of norm 0 has not.
+  mutating func compare(_ vector: [Float], with reconstruction: [Float]) {
+    let square = dotInDouble(vector, vector)
     guard square > 0 else { return }
+    let rebuilt = dotInDouble(reconstruction, reconstruction)
+    var missing = vector
+    add(-1, reconstruction, to: &missing)
     relativeError = (dotInDouble(missing, missing) / square).squareRoot()
     normRatio = (rebuilt / square).squareRoot()
     if rebuilt > 0 { cosine = dotInDouble(vector, reconstruction) / (square.squareRoot() * rebuilt.squareRoot()) }

@@ -74,30 +74,33 @@ struct SubjectDecompositions: Sendable {
     let cutActivations = decoded.activations.map {
       WholeCode.Activations(code: $0.code.cut(to: sparsity), amplitude: $0.amplitude)
     }
-    let overlap = DecompositionMetrics.ZeroOverlap(
-      cut.code, zero: context.zero, activations: cutActivations, lines: context.lines)
     let isConfigured = planned.convention == decomposer.autoencoder.convention
+    var common = DecompositionMetrics(vector: vector, code: cut.code, norms: request.activations?.norms ?? [])
+    common.zero = DecompositionMetrics.ZeroOverlap(
+      cut.code, zero: context.zero, activations: cutActivations, lines: context.lines)
+    if isConfigured && coefficient == 1 { common.signs = signs }
+    if let energy = cut.negativeEnergy, common.vectorNorm > 0 {
+      common.negativeEnergy = energy / (common.vectorNorm * common.vectorNorm)
+    }
+    let ownProjections = cut.code.indices.map { projections[Int($0)] * Float(coefficient) }
+    let inZeroVector = cut.code.indices.map { context.zero.contains($0) }
     return DecompositionNaming.conventions(of: method.rawValue).map { convention in
       let withBias = convention == "with-bias"
       let reconstruction = withBias ? cut.withBias ?? cut.withoutBias : cut.withoutBias
-      var metrics = DecompositionMetrics(
-        vector: vector, reconstruction: reconstruction, code: cut.code, norms: request.activations?.norms ?? [])
-      metrics.zero = overlap
-      if isConfigured && coefficient == 1 { metrics.signs = signs }
-      if let energy = cut.negativeEnergy, metrics.vectorNorm > 0 {
-        metrics.negativeEnergy = energy / (metrics.vectorNorm * metrics.vectorNorm)
-      }
+      var metrics = common
+      metrics.compare(vector, with: reconstruction)
       return DecompositionVariant(
         subject: row, behaviour: subject.behaviour, method: method, sparsity: sparsity, convention: convention,
         inputConvention: planned.convention, isConfigured: isConfigured, coefficient: coefficient,
         width: decomposer.autoencoder.width, code: cut.code, reconstruction: reconstruction, metrics: metrics,
-        projections: cut.code.indices.map { projections[Int($0)] * Float(coefficient) },
-        inZeroVector: cut.code.indices.map { context.zero.contains($0) })
+        projections: ownProjections, inZeroVector: inZeroVector)
     }
   }
 
   private func requireFinite(_ variant: DecompositionVariant) throws(InputError) {
-    guard !variant.code.values.allSatisfy(\.isFinite) || !variant.reconstruction.allSatisfy(\.isFinite) else { return }
+    guard firstNonFinite(variant.code.values.span) != nil || firstNonFinite(variant.reconstruction.span) != nil else {
+      return
+    }
     throw InputError(
       "\(variant.tensor) at coefficient \(variant.coefficient)", expected: "a finite code and reconstruction",
       found: "numbers beyond the range of float32", remedy: "use smaller vectors or coefficients")

@@ -4,12 +4,15 @@ internal import SweepRecords
 struct ZeroCode: Sendable {
   let code: SignedCode
   private let isActive: [Bool]
+  /// The sum of squares.
+  private let square: Double
   /// How many features of f(0) are higher, of the highest ones.
   private let rank: [Int32: Int]
   private static let ranked = 100
 
   init(_ code: SignedCode) {
     self.code = code
+    square = Self.square(code)
     var isActive = [Bool](repeating: false, count: code.width)
     for index in code.indices { isActive[Int(index)] = true }
     self.isActive = isActive
@@ -36,15 +39,14 @@ struct ZeroCode: Sendable {
   func massShare(of other: SignedCode) -> Double? {
     let mass = other.values.reduce(0.0) { $0 + Double($1) }
     guard mass > 0 else { return nil }
-    return shared(with: other).reduce(0.0) { $0 + min(Double($1.own), Double($1.zero)) } / mass
+    return sum(over: other) { min($0, $1) } / mass
   }
 
   /// The cosine of the two codes; nil where either is empty.
   func cosine(with other: SignedCode) -> Double? {
-    func square(_ code: SignedCode) -> Double { code.values.reduce(0.0) { $0 + Double($1) * Double($1) } }
-    let norms = square(code).squareRoot() * square(other).squareRoot()
+    let norms = square.squareRoot() * Self.square(other).squareRoot()
     guard norms > 0 else { return nil }
-    return shared(with: other).reduce(0.0) { $0 + Double($1.own) * Double($1.zero) } / norms
+    return sum(over: other) { $0 * $1 } / norms
   }
 
   /// For each k up to 100, the share of the k highest features (of all, where fewer are active) that are among the k highest of
@@ -58,13 +60,18 @@ struct ZeroCode: Sendable {
     }
   }
 
-  private func shared(with other: SignedCode) -> [(own: Float, zero: Float)] {
-    var pairs: [(own: Float, zero: Float)] = []
+  private static func square(_ code: SignedCode) -> Double {
+    code.values.reduce(0.0) { $0 + Double($1) * Double($1) }
+  }
+
+  /// The sum over the features that both codes have, rising.
+  @inline(__always) private func sum(over other: SignedCode, _ term: (_ own: Double, _ zero: Double) -> Double) -> Double {
+    var sum = 0.0
     var place = 0
     for (index, value) in zip(other.indices, other.values) where isActive[Int(index)] {
       while code.indices[place] < index { place += 1 }
-      pairs.append((value, code.values[place]))
+      sum += term(Double(value), Double(code.values[place]))
     }
-    return pairs
+    return sum
   }
 }

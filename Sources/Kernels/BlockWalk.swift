@@ -28,25 +28,28 @@ struct BlockWalk {
   let bounds: [Int]
   /// Where each sparse row's entries of each block begin, `[blocks, rows]`, and of one past the last where they end.
   let cuts: [Int]
+  /// Which one of its block's named rows each entry takes.
+  let places: [Int32]
   /// Rows of the sparse matrix.
   let rows: Int
 
   var blocks: Int { bounds.count - 1 }
 
-  /// Blocks of as many named rows as the caches have room for.
-  init(_ s: SparseRows) {
+  /// Named rows of a block: a strip of them fits the first-level cache, all of their columns the second.
+  static let size = 64
+
+  /// Nil where sparse rows would find too little in a block, or too few of them what it holds, for going through blocks to be worth it.
+  init?(sharing s: SparseRows) {
     let named = rising(s.indices, below: s.columns)
-    // A strip of 64 rows fits the first-level cache, all of their columns the second. One block for all, where sparse rows would
-    // find less than four entries in each.
-    let size = 4 * s.rows * named.count <= 64 * s.indices.count ? 64 : max(1, named.count)
-    self.init(s, named, bounds: Array(stride(from: 0, to: named.count, by: size)) + [named.count])
+    let entries = s.indices.count
+    guard entries >= 4 * named.count, Self.size * entries >= 4 * s.rows * named.count else { return nil }
+    self.init(s, named, bounds: Array(stride(from: 0, to: named.count, by: Self.size)) + [named.count])
   }
 
-  /// Block i holds what is named of B's rows from `i * size` to the next block's first.
-  init(_ s: SparseRows, rowsPerBlock size: Int) {
-    let named = rising(s.indices, below: s.columns)
+  /// Block i holds what is named of B's rows from `i * rowsPerBlock` to the next block's first.
+  init(_ s: SparseRows, named: [Int32], rowsPerBlock: Int) {
     var bounds = [0]
-    for end in stride(from: size, to: s.columns + size, by: size) {
+    for end in stride(from: rowsPerBlock, to: s.columns + rowsPerBlock, by: rowsPerBlock) {
       var place = bounds[bounds.count - 1]
       while place < named.count && named[place] < end { place += 1 }
       bounds.append(place)
@@ -58,18 +61,24 @@ struct BlockWalk {
     self.named = named
     self.bounds = bounds
     rows = s.rows
-    let blocks = bounds.count - 1
+    var ranks = [Int32](repeating: 0, count: s.columns)
+    for (rank, row) in named.enumerated() { ranks[Int(row)] = Int32(truncatingIfNeeded: rank) }
+    var places = s.indices.map { ranks[Int($0)] }
     cuts = [Int](unsafeUninitializedCapacity: bounds.count * s.rows) { cuts, written in
       for row in 0..<s.rows {
         var entry = s.rowStarts[row]
         let end = s.rowStarts[row + 1]
-        for (block, place) in bounds.dropLast().enumerated() {
-          while entry < end && place < named.count && s.indices[entry] < named[place] { entry &+= 1 }
-          cuts.initializeElement(at: block * s.rows + row, to: place < named.count ? entry : end)
+        cuts.initializeElement(at: row, to: entry)
+        for block in 1..<bounds.count {
+          while entry < end && places[entry] < bounds[block] {
+            places[entry] &-= Int32(truncatingIfNeeded: bounds[block - 1])
+            entry &+= 1
+          }
+          cuts.initializeElement(at: block * s.rows + row, to: entry)
         }
-        cuts.initializeElement(at: blocks * s.rows + row, to: end)
       }
       written = bounds.count * s.rows
     }
+    self.places = places
   }
 }

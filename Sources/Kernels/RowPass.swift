@@ -51,22 +51,25 @@ package struct RowPass: Sendable {
   private static func run(
     _ reading: RowReading, _ s: SparseRows, _ sums: UnsafeMutablePointer<Float>, _ pool: ThreadPool
   ) {
-    s.indices.withUnsafeBufferPointer { indices in
-      s.values.withUnsafeBufferPointer { values in
-        guard let indices = indices.baseAddress, let values = values.baseAddress else { return }
-        let adding = SparseProduct(
-          walk: BlockWalk(s, rowsPerBlock: 64), indices: indices, values: values, base: reading.base,
-          type: reading.type, columns: reading.k, output: sums)
-        let parts = adding.parts(threads: pool.threads, readingTogether: true)
-        let packing = reading.packedLeft()
-        defer { packing.deallocate() }
-        let together = max(1, blockBytes / (64 * max(1, reading.rowBytes))) * pool.threads
-        for first in stride(from: 0, to: adding.walk.blocks, by: together) {
-          let blocks = first..<min(first + together, adding.walk.blocks)
-          reading.read(blocks.lowerBound * 4..<min(blocks.upperBound * 4, reading.panels), packing, pool)
-          pool.divide(parts.count) { adding.add(parts[$0], blocks: blocks) }
-        }
+    s.values.withUnsafeBufferPointer { values in
+      guard let values = values.baseAddress else { return }
+      let named = rising(s.indices, below: s.columns)
+      // As many rows as the caches have room for, and as hold a block's share of those that are named.
+      let most = max(1, blockBytes / (16 * max(1, reading.rowBytes))) * pool.threads
+      let panels = min(most, max(1, BlockWalk.size * s.columns / (16 * named.count)))
+      let adding = SharedRowSums(
+        walk: BlockWalk(s, named: named, rowsPerBlock: 16 * panels), values: values, base: reading.base,
+        type: reading.type, columns: reading.k)
+      defer { adding.deallocate() }
+      let packing = reading.packedLeft()
+      defer { packing.deallocate() }
+      let together = max(1, most / panels)
+      for first in stride(from: 0, to: adding.walk.blocks, by: together) {
+        let blocks = first..<min(first + together, adding.walk.blocks)
+        reading.read(blocks.lowerBound * panels..<min(blocks.upperBound * panels, reading.panels), packing, pool)
+        adding.add(blocks, pool)
       }
+      adding.finish(into: sums, pool)
     }
   }
 }

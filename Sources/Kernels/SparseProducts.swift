@@ -5,7 +5,7 @@ internal import CProcessor
 /// y = S B: `[m, n]` of entries times B `[n, columns]`, row-major in raw bytes of `type`.
 ///
 /// Every output is one chain of fused multiply-adds over rising index from +0; what S does not hold is skipped. B's rows are
-/// read once for all rows of S, those that no entry names not at all.
+/// read once for all rows of S that have much in common, those that no entry names not at all.
 /// - Precondition: `b` holds exactly `s.columns * columns` elements.
 package func multiply(
   _ s: SparseRows, rowMajor b: RawSpan, type: ElementType, columns: Int, pool: ThreadPool
@@ -16,14 +16,18 @@ package func multiply(
       guard let base = bytes.baseAddress, !s.indices.isEmpty else {
         return output.initialize(repeating: 0, count: s.rows * columns)
       }
-      let walk = BlockWalk(s)
       s.indices.withUnsafeBufferPointer { indices in
         s.values.withUnsafeBufferPointer { values in
           guard let indices = indices.baseAddress, let values = values.baseAddress else { return }
-          let product = SparseProduct(
-            walk: walk, indices: indices, values: values, base: base, type: type, columns: columns, output: output)
-          let parts = product.parts(threads: pool.threads)
-          pool.divide(parts.count) { product.run(parts[$0]) }
+          if let walk = BlockWalk(sharing: s) {
+            let sums = SharedRowSums(walk: walk, values: values, base: base, type: type, columns: columns)
+            defer { sums.deallocate() }
+            sums.add(0..<walk.blocks, pool)
+            sums.finish(into: output, pool)
+          } else {
+            RowSums(s: s, indices: indices, values: values, base: base, type: type, columns: columns, output: output)
+              .run(pool)
+          }
         }
       }
     }
@@ -36,18 +40,19 @@ package func multiply(
   private typealias Lanes = SIMD8<Float>
 #endif
 
-/// The sums of named rows of B, and what has to be known to make them.
-struct SparseProduct {
-  let walk: BlockWalk
+/// The sums of B's rows for sparse rows that have little in common: each reads what it names, where it lies.
+private struct RowSums {
+  let s: SparseRows
   let indices: UnsafePointer<Int32>
   let values: UnsafePointer<Float>
   let base: UnsafeRawPointer
   let type: ElementType
   let columns: Int
+  /// `[s.rows, columns]`.
   let output: UnsafeMutablePointer<Float>
 
   /// Rows and columns of the output.
-  struct Part {
+  private struct Part {
     var rows: Range<Int>
     var columns: Range<Int>
   }
@@ -55,43 +60,36 @@ struct SparseProduct {
   /// The columns of a full strip: eight chains a lane hide a multiply-add's latency.
   private static var strip: Int { 8 * Lanes.scalarCount }
 
-  /// Each thread reads columns of its own, or, where what is read fits the caches, makes rows of its own.
-  /// - Parameter readingTogether: whether each block has just been read by all threads, so that columns are always cheaper.
-  func parts(threads: Int, readingTogether: Bool = false) -> [Part] {
+  func run(_ pool: ThreadPool) {
+    let parts = parts(threads: pool.threads)
+    pool.divide(parts.count) { run(parts[$0]) }
+  }
+
+  /// Threads make rows of their own where there are enough, else columns.
+  private func parts(threads: Int) -> [Part] {
     let strips = (columns + Self.strip - 1) / Self.strip
-    if walk.cuts[walk.blocks * walk.rows + walk.rows - 1] * columns < 1 << 16 || threads == 1 {
-      return [Part(rows: 0..<walk.rows, columns: 0..<columns)]
+    if s.indices.count * columns < 1 << 16 || threads == 1 {
+      return [Part(rows: 0..<s.rows, columns: 0..<columns)]
     }
-    let bytes = walk.named.count * columns * type.bytes
-    let across = !readingTogether && bytes <= 1 << 22 && walk.rows >= 8 * threads ? 1 : min(threads, strips)
-    let down = across == 1 ? min(walk.rows, 4 * threads) : min(walk.rows, (threads + across - 1) / across)
+    let across = s.rows >= 8 * threads ? 1 : min(threads, strips)
+    let down = across == 1 ? min(s.rows, 4 * threads) : min(s.rows, (threads + across - 1) / across)
     return (0..<across * down).map { part in
       let (i, j) = (part / across, part % across)
       return Part(
-        rows: walk.rows * i / down..<walk.rows * (i + 1) / down,
+        rows: s.rows * i / down..<s.rows * (i + 1) / down,
         columns: min(columns, strips * j / across * Self.strip)..<min(columns, strips * (j + 1) / across * Self.strip))
     }
   }
 
-  func run(_ part: Part) {
-    // Rows that share no blocks follow one another, each whole.
-    let group = walk.blocks == 1 ? 1 : max(1, part.rows.count)
-    for first in stride(from: part.rows.lowerBound, to: part.rows.upperBound, by: group) {
-      let rows = first..<min(first + group, part.rows.upperBound)
-      for row in rows {
-        (output + row * columns + part.columns.lowerBound).initialize(repeating: 0, count: part.columns.count)
-      }
-      add(Part(rows: rows, columns: part.columns), blocks: 0..<walk.blocks)
+  private func run(_ part: Part) {
+    for row in part.rows {
+      (output + row * columns + part.columns.lowerBound).initialize(repeating: 0, count: part.columns.count)
     }
-  }
-
-  /// Goes on with the chains of some outputs, by some of the walk's blocks.
-  func add(_ part: Part, blocks: Range<Int>) {
     switch type {
     case .float32:
-      add(part, blocks, stride: 4, { $0.loadUnaligned(as: Float.self) }, { $0.loadUnaligned(as: Lanes.self) })
+      add(part, stride: 4, { $0.loadUnaligned(as: Float.self) }, { $0.loadUnaligned(as: Lanes.self) })
     case .float16:
-      add(part, blocks, stride: 2, { Float($0.loadUnaligned(as: Float16.self)) }) {
+      add(part, stride: 2, { Float($0.loadUnaligned(as: Float16.self)) }) {
         #if X86_64_V4
           processor_load_half16($0)
         #else
@@ -99,7 +97,7 @@ struct SparseProduct {
         #endif
       }
     case .bfloat16:
-      add(part, blocks, stride: 2, { Float(bitPattern: UInt32($0.loadUnaligned(as: UInt16.self)) << 16) }) {
+      add(part, stride: 2, { Float(bitPattern: UInt32($0.loadUnaligned(as: UInt16.self)) << 16) }) {
         #if X86_64_V4
           processor_load_bfloat16($0)
         #else
@@ -110,49 +108,35 @@ struct SparseProduct {
   }
 
   @inline(__always) private func add(
-    _ part: Part, _ blocks: Range<Int>, stride: Int, _ load: (UnsafeRawPointer) -> Float,
-    _ lanes: (UnsafeRawPointer) -> Lanes
+    _ part: Part, stride: Int, _ load: (UnsafeRawPointer) -> Float, _ lanes: (UnsafeRawPointer) -> Lanes
   ) {
-    walk.named.withUnsafeBufferPointer { named in
-      walk.cuts.withUnsafeBufferPointer { cuts in
-        for block in blocks {
-          let next = walk.bounds[block + 1]..<walk.bounds[min(block + 2, blocks.upperBound)]
-          var ahead = Prefetch(
-            rows: UnsafeBufferPointer(rebasing: named[next]),
-            base: base + part.columns.lowerBound &* stride, rowBytes: columns &* stride,
-            bytes: part.columns.count &* stride,
-            visits: part.rows.count &* ((part.columns.count &+ Self.strip &- 1) / Self.strip))
-          var column = part.columns.lowerBound
-          while column < part.columns.upperBound {
-            let piece = piece(at: column, of: part.columns, stride)
-            for row in part.rows {
-              let entries = cuts[block &* walk.rows &+ row]..<cuts[(block &+ 1) &* walk.rows &+ row]
-              ahead.advance()
-              if entries.isEmpty { continue }
-              let target = output + (row &* columns &+ piece.start)
-              let source = base + piece.start &* stride
-              if piece.width == Self.strip {
-                if piece.kept.count == Self.strip {
-                  addStrip(source, stride, entries, target, lanes)
-                } else {
-                  // The chains of columns that another strip takes care of come to nothing.
-                  withUnsafeTemporaryAllocation(of: Float.self, capacity: Self.strip) { sums in
-                    guard let sums = sums.baseAddress else { return }
-                    sums.initialize(from: target, count: Self.strip)
-                    addStrip(source, stride, entries, sums, lanes)
-                    let skipped = piece.kept.lowerBound &- piece.start
-                    (target + skipped).update(from: sums + skipped, count: piece.kept.count)
-                  }
-                }
-              } else if piece.width == Lanes.scalarCount {
-                addLanes(source, stride, entries, target, lanes)
-              } else {
-                addElement(source, stride, entries, target, load)
-              }
+    for row in part.rows {
+      let entries = s.rowStarts[row]..<s.rowStarts[row &+ 1]
+      if entries.isEmpty { continue }
+      var column = part.columns.lowerBound
+      while column < part.columns.upperBound {
+        let piece = piece(at: column, of: part.columns, stride)
+        let target = output + (row &* columns &+ piece.start)
+        let source = base + piece.start &* stride
+        if piece.width == Self.strip {
+          if piece.kept.count == Self.strip {
+            addStrip(source, stride, entries, target, lanes)
+          } else {
+            // The chains of columns that another strip takes care of come to nothing.
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: Self.strip) { sums in
+              guard let sums = sums.baseAddress else { return }
+              sums.initialize(from: target, count: Self.strip)
+              addStrip(source, stride, entries, sums, lanes)
+              let skipped = piece.kept.lowerBound &- piece.start
+              (target + skipped).update(from: sums + skipped, count: piece.kept.count)
             }
-            column = piece.kept.upperBound
           }
+        } else if piece.width == Lanes.scalarCount {
+          addLanes(source, stride, entries, target, lanes)
+        } else {
+          addElement(source, stride, entries, target, load)
         }
+        column = piece.kept.upperBound
       }
     }
   }
@@ -249,38 +233,4 @@ struct SparseProduct {
   #else
     processor_fma8(a, b, c)
   #endif
-}
-
-/// Brings the rows of the next block into the second-level cache, a share at each visit to a row of the output.
-private struct Prefetch {
-  private let rows: UnsafeBufferPointer<Int32>
-  private let base: UnsafeRawPointer
-  private let rowBytes: Int
-  private let linesPerRow: Int
-  private let quota: Int
-  private var row = 0
-  private var line = 0
-
-  init(rows: UnsafeBufferPointer<Int32>, base: UnsafeRawPointer, rowBytes: Int, bytes: Int, visits: Int) {
-    self.rows = rows
-    self.base = base
-    self.rowBytes = rowBytes
-    linesPerRow = (bytes + 63) / 64
-    quota = (rows.count * linesPerRow + visits - 1) / max(1, visits)
-  }
-
-  @inline(__always) mutating func advance() {
-    var left = quota
-    while left > 0 && row < rows.count {
-      let start = base + (Int(rows[row]) &* rowBytes &+ line &* 64)
-      let count = min(left, linesPerRow &- line)
-      for step in 0..<count { processor_prefetch_second(start + step &* 64) }
-      left &-= count
-      line &+= count
-      if line == linesPerRow {
-        line = 0
-        row &+= 1
-      }
-    }
-  }
 }

@@ -8,8 +8,8 @@ import Testing
 struct MetricsTests {
   @Test func comparesVectorAndReconstruction() {
     let code = SignedCode(dense: [3, 0, -4, 0])
-    let metrics = DecompositionMetrics(
-      vector: [3, 4], reconstruction: [4, 3], code: code, norms: [1, 2, 5, 5, 6, 7, 8, 9])
+    var metrics = DecompositionMetrics(vector: [3, 4], code: code, norms: [1, 2, 5, 5, 6, 7, 8, 9])
+    metrics.compare([3, 4], with: [4, 3])
     #expect(metrics.vectorNorm == 5)
     #expect(metrics.normPercentile == 25)
     #expect(metrics.l0 == 2)
@@ -17,7 +17,8 @@ struct MetricsTests {
     #expect(abs(metrics.relativeError ?? 0) - 2.0.squareRoot() / 5 < 1e-15)
     #expect(metrics.normRatio == 1)
     #expect(metrics.negativeShare == 16.0 / 25)
-    let empty = DecompositionMetrics(vector: [3, 4], reconstruction: [0, 0], code: SignedCode(dense: [0]), norms: [])
+    var empty = DecompositionMetrics(vector: [3, 4], code: SignedCode(dense: [0]), norms: [])
+    empty.compare([3, 4], with: [0, 0])
     #expect(empty.cosine == nil && empty.relativeError == 1 && empty.normRatio == 0 && empty.negativeShare == nil)
     #expect(empty.normPercentile == nil)
   }
