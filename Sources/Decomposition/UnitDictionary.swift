@@ -21,12 +21,7 @@ struct UnitDictionary: Sendable {
       packed = nil
       return
     }
-    packed = PackedMatrix(outputs: width, inputs: dimension, storage: .float32, pool: pool) { rows, target in
-      var unit = autoencoder.decoderRows(rows)
-      normaliseRows(&unit, pool: pool)
-      let values = unit.elements.span
-      for index in values.indices { target[index] = values[index] }
-    }
+    packed = autoencoder.packedUnitRows(pool: pool)
   }
 
   var width: Int { autoencoder.width }

@@ -78,6 +78,35 @@ package final class PackedMatrix: @unchecked Sendable {
     }
   }
 
+  /// Packs rows that lie row-major in raw bytes of any alignment as float32, every element divided by its row's divisor.
+  /// - Precondition: `rows` holds exactly `divisors.count * inputs` elements of `type`.
+  package init(rows: RawSpan, type: ElementType, inputs: Int, dividedBy divisors: [Float], pool: ThreadPool) {
+    precondition(rows.byteCount == divisors.count * inputs * type.bytes, "the bytes must be rows * inputs elements")
+    outputs = divisors.count
+    self.inputs = inputs
+    storage = .float32
+    let (outputs, panels) = (outputs, (outputs + 15) / 16)
+    let base = UnsafeMutableRawPointer.allocate(byteCount: max(64, panels * 16 * inputs * 4), alignment: 64)
+    self.base = base
+    adviseHugePages(base, panels * 16 * inputs * 4)
+    rows.withUnsafeBytes { bytes in
+      guard let source = bytes.baseAddress else { return }
+      pool.divide(panels) { panel in
+        let rows = panel * 16..<min(outputs, panel * 16 + 16)
+        var divisor = SIMD16<Float>(repeating: 1)
+        for (lane, row) in rows.enumerated() { divisor[lane] = divisors[row] }
+        let target = (base + panel * 16 * inputs * 4).assumingMemoryBound(to: Float.self)
+        for first in stride(from: 0, to: inputs, by: 256) {
+          let steps = min(256, inputs - first)
+          packTransposed(
+            type, source + (rows.lowerBound * inputs + first) * type.bytes, rowBytes: inputs * type.bytes, steps: steps,
+            rows: rows.count, into: target + first * 16)
+          dividePanel(target + first * 16, by: divisor, steps: steps)
+        }
+      }
+    }
+  }
+
   deinit { base.deallocate() }
 
   /// The values of one output row, `[inputs]`, as float32.

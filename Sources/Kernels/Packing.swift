@@ -252,6 +252,15 @@ func expandPanel(
   }
 }
 
+/// Divides each of a float32 panel's outputs by a number of its own.
+func dividePanel(_ panel: UnsafeMutablePointer<Float>, by divisors: SIMD16<Float>, steps: Int) {
+  let raw = UnsafeMutableRawPointer(panel)
+  for step in 0..<steps {
+    let values = (raw + step &* 64).loadUnaligned(as: SIMD16<Float>.self)
+    raw.storeBytes(of: values / divisors, toByteOffset: step &* 64, as: SIMD16<Float>.self)
+  }
+}
+
 /// Stores one float32 panel `[steps][16]` in its stored type (see `PackedMatrix`).
 func storePanel(
   _ type: ElementType, _ source: UnsafePointer<Float>, steps: Int, into target: UnsafeMutableRawPointer

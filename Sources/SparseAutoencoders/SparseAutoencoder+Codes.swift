@@ -83,6 +83,20 @@ extension SparseAutoencoder {
   /// As `decoderRows(_:)`, for consecutive features.
   package func decoderRows(_ range: Range<Int>) -> Matrix { normalizedIfRescaled(decoder.rows(range)) }
 
+  /// `decoderRows(_:)` of all features brought to unit norm, packed as float32; a dead row stays as it is.
+  package func packedUnitRows(pool: ThreadPool) -> PackedMatrix {
+    if case .topK(_, true) = architecture {
+      // They are divided twice: by what the SAE says their norm is, and by what it is after that.
+      return PackedMatrix(outputs: width, inputs: dimension, storage: .float32, pool: pool) { rows, target in
+        var unit = decoderRows(rows)
+        normaliseRows(&unit, pool: pool)
+        let values = unit.elements.span
+        for index in values.indices { target[index] = values[index] }
+      }
+    }
+    return decoder.packed(dividedBy: decoderNorms(pool: pool).map { $0 > 0 ? $0 : 1 }, pool: pool)
+  }
+
   /// d_j . v with W_dec's rows as stored, for vectors `[n, d]`: `[n, F]`. Reads the decoder once, for its norms too if they are not
   /// known yet.
   package func decoderProjections(_ vectors: Matrix, pool: ThreadPool) -> Matrix {

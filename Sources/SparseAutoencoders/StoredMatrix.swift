@@ -65,6 +65,11 @@ struct StoredMatrix: Sendable {
     withBytes { multiply(s, rowMajor: $0, type: type, columns: columns, pool: pool) }
   }
 
+  /// The rows as weights, every element divided by its row's divisor, packed as float32.
+  func packed(dividedBy divisors: [Float], pool: ThreadPool) -> PackedMatrix {
+    withBytes { PackedMatrix(rows: $0, type: type, inputs: columns, dividedBy: divisors, pool: pool) }
+  }
+
   /// Rows as float32, `[range.count, columns]`.
   func rows(_ range: Range<Int>) -> Matrix {
     switch source {

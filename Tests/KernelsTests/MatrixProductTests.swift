@@ -154,3 +154,20 @@ func storedTypesGiveTheBitsOfTheirFloat32Values(type: ElementType) {
   #expect(PackedMatrix(rows, pool: pools[0]).bytes == 32 * 10 * 4)
   #expect(PackedMatrix(rows, storage: .bfloat16, pool: pools[0]).bytes == 32 * 10 * 2)
 }
+
+@Test(arguments: [ElementType.float32, .bfloat16, .float16])
+func rowsAreDividedWhileTheyArePacked(type: ElementType) {
+  for (rows, inputs) in [(1, 1), (16, 16), (37, 300), (40, 513), (0, 4), (3, 0)] {
+    var values = Matrix(rows: rows, columns: inputs, elements: representable(numbers(rows * inputs, seed: 3), type))
+    let bytes = unalignedBytes(values.elements, type)
+    let divisors = (0..<rows).map { norm(values.row($0)) }
+    for pool in pools {
+      let packed = PackedMatrix(
+        rows: bytes.span.bytes.extracting(droppingFirst: 1), type: type, inputs: inputs, dividedBy: divisors, pool: pool
+      )
+      normaliseRows(&values, pool: pool)
+      for row in 0..<rows { #expect(packed.row(row) == values.row(row), "\(rows) \(inputs) \(row)") }
+      values.elements = representable(numbers(rows * inputs, seed: 3), type)
+    }
+  }
+}
