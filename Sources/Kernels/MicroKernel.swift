@@ -222,21 +222,32 @@ private struct Asking: SideWork {
   private let steps: Int
   private var next: UnsafeRawPointer
   private var advance = 0
+  /// Turns until what is asked for lies at `then`.
+  private var turns = 0
+  private var then: UnsafeRawPointer
   @inline(__always) init(_ task: LookAhead, tiles: Int, turns: Int) {
     (ahead, steps) = (task, 4 &* turns)
-    next = ahead.run
+    next = ahead.present
+    then = next
   }
   @inline(__always) mutating func tile() {
-    let (from, bytes) = ahead.take()
-    next = from
-    advance = min(64, Int(UInt32(truncatingIfNeeded: bytes &+ steps) / UInt32(truncatingIfNeeded: max(1, steps))))
+    let share = ahead.take()
+    (next, then) = (share.from, share.then)
+    advance = min(64, quotient(share.bytes &+ steps, max(1, steps)))
+    turns = share.first < share.bytes ? quotient(share.first &+ 4 &* advance &- 1, max(1, 4 &* advance)) &+ 1 : 0
   }
-  @inline(__always) func turn() {}
+  @inline(__always) mutating func turn() {
+    turns &-= 1
+    next = turns == 0 ? then : next
+  }
   @inline(__always) mutating func step() {
     processor_prefetch_second(next)
     next += advance
   }
   @inline(__always) func finish() {}
+  @inline(__always) private func quotient(_ a: Int, _ b: Int) -> Int {
+    Int(UInt32(truncatingIfNeeded: a) / UInt32(truncatingIfNeeded: b))
+  }
 }
 
 /// Sixteen neighbours of a row-major factor; in the other types they lie as in a panel.
