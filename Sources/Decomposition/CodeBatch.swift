@@ -15,8 +15,7 @@ struct CutCode: Sendable {
 
 /// Codes, cut to sparsities, that go through the decoder together.
 struct CodeBatch {
-  /// The cuts in the order of `append`, as rows of `[cuts, F]`; some are followed by the row of their negative part.
-  private(set) var rows: SparseRowsBuilder
+  private var builder: SparseRowsBuilder
   private var cuts: [Cut] = []
   /// How many cuts each code has.
   private var counts: [Int] = []
@@ -32,8 +31,16 @@ struct CodeBatch {
 
   init(_ autoencoder: SparseAutoencoder) {
     self.autoencoder = autoencoder
-    rows = SparseRowsBuilder(columns: autoencoder.width)
+    builder = SparseRowsBuilder(columns: autoencoder.width)
   }
+
+  /// The cuts in the order of `append`, `[rowCount, F]`; some are followed by the row of their negative part. O(entries).
+  var rows: SparseRows { builder.built }
+
+  var rowCount: Int { builder.count }
+
+  /// Entries of all rows.
+  var entryCount: Int { builder.entries }
 
   /// Adds a code cut to these sparsities.
   /// - Parameter withNegativeEnergy: whether the part of the negative coefficients is decoded too.
@@ -42,10 +49,10 @@ struct CodeBatch {
     for sparsity in sparsities {
       let places = whole.code.places(ofLargest: sparsity)
       cuts.append(
-        Cut(whole: whole, code: whole.code.keeping(places), row: rows.count, hasNegativePart: withNegativeEnergy))
-      rows.append(whole.code.indices, decoded, at: places)
+        Cut(whole: whole, code: whole.code.keeping(places), row: builder.count, hasNegativePart: withNegativeEnergy))
+      builder.append(whole.code.indices, decoded, at: places)
       if withNegativeEnergy {
-        rows.append(whole.code.indices, decoded, at: places.filter { whole.code.values[$0] < 0 })
+        builder.append(whole.code.indices, decoded, at: places.filter { whole.code.values[$0] < 0 })
       }
     }
     counts.append(sparsities.count)
@@ -56,14 +63,14 @@ struct CodeBatch {
     let identity = SparseAutoencoder.OutputScale(factor: 1, shift: 0)
     return finished(
       autoencoder.decode(
-        rows.built, addingDecoderBias: false, scales: Array(repeating: identity, count: rows.count), pool: pool),
+        rows, addingDecoderBias: false, scales: Array(repeating: identity, count: rowCount), pool: pool),
       pool: pool)
   }
 
   /// The codes with their reconstructions, in the order of `append`.
   /// - Parameter decoded: `rows` times W_dec, at the decoder's own scale, `[rows, d]`.
   func finished(_ decoded: Matrix, pool: ThreadPool) -> [[CutCode]] {
-    precondition(decoded.rows == rows.count, "one row of output a row of codes")
+    precondition(decoded.rows == rowCount, "one row of output a row of codes")
     let finished = pool.map(cuts.count) { [cuts, autoencoder] place in
       let cut = cuts[place]
       let (output, whole) = (decoded.row(cut.row), cut.whole)
@@ -95,7 +102,7 @@ extension WholeCode {
 }
 
 /// Collects rows of a sparse matrix.
-struct SparseRowsBuilder {
+private struct SparseRowsBuilder {
   private let columns: Int
   private var starts = [0]
   private var indices: [Int32] = []

@@ -1,18 +1,15 @@
 package import Diagnostics
 package import Kernels
 package import SparseAutoencoders
-internal import SweepRecords
 
 /// Decomposes vectors through one SAE: every method, sparsity, convention and coefficient from one pass over the
 /// encoder and one over the decoder. Pursuits take one more pass over the decoder a step, shared by all of them;
 /// `pair-difference` encodes its activations besides.
 package struct Decomposer {
-  let autoencoder: SparseAutoencoder
-  let request: DecompositionRequest
-  let pool: ThreadPool
-  /// Rising, without repetition.
-  let sparsities: [Sparsity]
-  let memory: DecompositionMemory?
+  private let autoencoder: SparseAutoencoder
+  private let request: DecompositionRequest
+  private let memory: DecompositionMemory?
+  private let pool: ThreadPool
 
   /// - Parameter memory: what earlier runs through this SAE left; without effect on the result.
   /// - Throws: `InputError` for vectors of another dimension, numbers that are not finite, and methods without what
@@ -26,9 +23,6 @@ package struct Decomposer {
     self.request = request
     self.memory = memory
     self.pool = pool
-    var atoms: Set<Int> = []
-    for case .atoms(let k) in request.sparsities { atoms.insert(k) }
-    sparsities = atoms.sorted().map { .atoms($0) } + (request.sparsities.contains(.all) ? [.all] : [])
   }
 
   /// Gives every variant to `body` as soon as it exists, so that memory does not grow with their number.
@@ -43,9 +37,12 @@ package struct Decomposer {
   package func run(
     checkpoint: (Double) throws -> Void = { _ in }, each body: (DecompositionVariant) throws -> Void
   ) throws -> DecompositionExtras {
-    let plan = DecompositionPlan(request, sparsities: sparsities, of: autoencoder)
-    let prepared = try PreparedDecompositions(self, plan, checkpoint: checkpoint)
-    var codes = DecodedCodes(plan, prepared, request, pool: pool)
+    let plan = DecompositionPlan(request, of: autoencoder)
+    var first: [Int: DecodedCode] = [:]
+    let prepared = try PreparedDecompositions(
+      plan, of: autoencoder, memory: memory, pool: pool, first: &first, checkpoint: checkpoint)
+    var codes = DecodedCodes(plan, prepared, first: first, pool: pool)
+    first = [:]
     var extras = DecompositionExtras(zeroVector: prepared.zeroVector, pairDifferenceErrors: [])
     for (row, subject) in request.subjects.enumerated() {
       if let pairs = prepared.pairs[row] {
@@ -59,7 +56,8 @@ package struct Decomposer {
           prepared.encoded.encoding, row: row, convention: autoencoder.convention, of: autoencoder)
         if let axis = CoefficientAxis(ladder) { extras.coefficientAxes.append((subject.behaviour, axis)) }
       }
-      try SubjectDecompositions(self, prepared, row: row).give(plan.places[row], of: &codes, to: body)
+      try SubjectDecompositions(request, prepared, row: row, pool: pool)
+        .give(plan.places[row], of: &codes, to: body)
       try checkpoint(0.9 + 0.1 * Double(row + 1) / Double(request.subjects.count))
     }
     return extras

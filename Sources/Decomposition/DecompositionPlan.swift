@@ -16,12 +16,19 @@ struct PlannedCode: Sendable {
 
 /// The codes of a run in the order in which they are given out.
 struct DecompositionPlan: Sendable {
+  let request: DecompositionRequest
+  /// Rising, without repetition.
+  let sparsities: [Sparsity]
   let codes: [PlannedCode]
   /// Where the codes of each vector lie among them.
   let places: [Range<Int>]
 
-  /// - Parameter sparsities: rising, without repetition.
-  init(_ request: DecompositionRequest, sparsities: [Sparsity], of autoencoder: SparseAutoencoder) {
+  init(_ request: DecompositionRequest, of autoencoder: SparseAutoencoder) {
+    var atoms: Set<Int> = []
+    for case .atoms(let k) in request.sparsities { atoms.insert(k) }
+    let sparsities = atoms.sorted().map { Sparsity.atoms($0) } + (request.sparsities.contains(.all) ? [.all] : [])
+    self.request = request
+    self.sparsities = sparsities
     var codes: [PlannedCode] = []
     // The SAE's own first.
     let own = autoencoder.convention

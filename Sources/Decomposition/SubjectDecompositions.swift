@@ -5,9 +5,10 @@ internal import SweepRecords
 
 /// Measures all decompositions of one vector of a run.
 struct SubjectDecompositions: Sendable {
-  private let decomposer: Decomposer
-  private let prepared: PreparedDecompositions
+  private let request: DecompositionRequest
+  private let autoencoder: SparseAutoencoder
   private let row: Int
+  private let pool: ThreadPool
   private let signs: DecompositionMetrics.SignCounts
   /// d_j . v / ||d_j||, `[F]`.
   private let projections: [Float]
@@ -19,15 +20,15 @@ struct SubjectDecompositions: Sendable {
     var zero: ZeroCode
   }
 
-  private var request: DecompositionRequest { decomposer.request }
   private var subject: DecompositionRequest.Subject { request.subjects[row] }
 
-  init(_ decomposer: Decomposer, _ prepared: PreparedDecompositions, row: Int) {
-    self.decomposer = decomposer
-    self.prepared = prepared
+  init(_ request: DecompositionRequest, _ prepared: PreparedDecompositions, row: Int, pool: ThreadPool) {
+    self.request = request
     self.row = row
+    self.pool = pool
+    autoencoder = prepared.encoded.autoencoder
     projections = prepared.projections.row(row)
-    let conventions = Set([decomposer.autoencoder.convention] + decomposer.request.inputConventions)
+    let conventions = Set([autoencoder.convention] + request.inputConventions)
     contexts = Dictionary(
       uniqueKeysWithValues: conventions.map {
         let lines = ValueLines(prepared.encoded.encoding, row: row, convention: $0)
@@ -36,10 +37,10 @@ struct SubjectDecompositions: Sendable {
     var signs = DecompositionMetrics.SignCounts(randomNegative: prepared.randomNegative)
     if let pairs = prepared.pairs[row] {
       signs.count(pairs.whole.code, slopes: prepared.encoded.encoding.slopes(row), projections: projections)
-      let code = prepared.encoded.code(row, coefficient: 1, convention: decomposer.autoencoder.convention)
+      let code = prepared.encoded.code(row, coefficient: 1, convention: autoencoder.convention)
       let spurious = SpuriousFeatures.find(in: code, firing: pairs.firing)
       signs.spurious = spurious.count
-      signs.worst = SpuriousFeatures.worst(spurious, decoder: prepared.decoder, pool: decomposer.pool)
+      signs.worst = SpuriousFeatures.worst(spurious, decoder: prepared.decoder, pool: pool)
     }
     self.signs = signs
   }
@@ -52,7 +53,7 @@ struct SubjectDecompositions: Sendable {
     while next < places.upperBound {
       let some = codes.take(next..<places.upperBound)
       next += some.count
-      for variants in decomposer.pool.map(some.count, { variants(of: some[$0]) }) {
+      for variants in pool.map(some.count, { variants(of: some[$0]) }) {
         for variant in variants {
           try requireFinite(variant)
           try body(variant)
@@ -74,7 +75,7 @@ struct SubjectDecompositions: Sendable {
     let cutActivations = decoded.activations.map {
       WholeCode.Activations(code: $0.code.cut(to: sparsity), amplitude: $0.amplitude)
     }
-    let isConfigured = planned.convention == decomposer.autoencoder.convention
+    let isConfigured = planned.convention == autoencoder.convention
     var common = DecompositionMetrics(vector: vector, code: cut.code, norms: request.activations?.norms ?? [])
     common.zero = DecompositionMetrics.ZeroOverlap(
       cut.code, zero: context.zero, activations: cutActivations, lines: context.lines)
@@ -92,7 +93,7 @@ struct SubjectDecompositions: Sendable {
       return DecompositionVariant(
         subject: row, behaviour: subject.behaviour, method: method, sparsity: sparsity, convention: convention,
         inputConvention: planned.convention, isConfigured: isConfigured, coefficient: coefficient,
-        width: decomposer.autoencoder.width, code: cut.code, reconstruction: reconstruction, metrics: metrics,
+        width: autoencoder.width, code: cut.code, reconstruction: reconstruction, metrics: metrics,
         projections: ownProjections, inZeroVector: inZeroVector)
     }
   }
