@@ -60,11 +60,7 @@ struct CodeBatch {
 
   /// The codes with their reconstructions, by a pass over the decoder of their own.
   func decoded(pool: ThreadPool) -> [[CutCode]] {
-    let identity = SparseAutoencoder.OutputScale(factor: 1, shift: 0)
-    return finished(
-      autoencoder.decode(
-        rows, addingDecoderBias: false, scales: Array(repeating: identity, count: rowCount), pool: pool),
-      pool: pool)
+    finished(autoencoder.decodedUnscaled(rows, pool: pool), pool: pool)
   }
 
   /// The codes with their reconstructions, in the order of `append`.
@@ -96,7 +92,7 @@ extension WholeCode {
   fileprivate func finished(_ output: [Float], bias: Float, _ autoencoder: SparseAutoencoder) -> [Float] {
     var output = output
     if bias != 0 { add(bias, autoencoder.decoderBias, to: &output) }
-    if scale.factor == 1 && scale.shift == 0 { return output }
+    // Where nothing is scaled too: so no zero is negative.
     return output.map { $0 * scale.factor + scale.shift }
   }
 }

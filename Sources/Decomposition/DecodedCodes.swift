@@ -33,10 +33,10 @@ struct DecodedCodes {
   }
 
   private mutating func decode(from first: Int) {
-    var batch = PlannedBatch(prepared.encoded.autoencoder)
+    var batch = PlannedBatch(prepared.encoded.autoencoder, limits: plan.limits)
     for place in first..<plan.codes.count where ready[place] == nil {
-      if batch.isFull { break }
       batch.append(wholes(plan.codes[place]), of: plan.codes[place], at: place)
+      if batch.isFull { break }
     }
     ready.merge(batch.decoded(batch.codes.decoded(pool: pool)).codes) { first, _ in first }
   }

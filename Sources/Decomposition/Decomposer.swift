@@ -1,6 +1,7 @@
 package import Diagnostics
 package import Kernels
 package import SparseAutoencoders
+internal import SweepRecords
 
 /// Decomposes vectors through one SAE: every method, sparsity, convention and coefficient from one pass over the
 /// encoder and one over the decoder. Pursuits take one more pass over the decoder a step, shared by all of them;
@@ -10,6 +11,7 @@ package struct Decomposer {
   private let request: DecompositionRequest
   private let memory: DecompositionMemory?
   private let pool: ThreadPool
+  var limits = BatchLimits.standard
 
   /// - Parameter memory: what earlier runs through this SAE left; without effect on the result.
   /// - Throws: `InputError` for vectors of another dimension, numbers that are not finite, and methods without what
@@ -25,7 +27,7 @@ package struct Decomposer {
     self.pool = pool
   }
 
-  /// Gives every variant to `body` as soon as it exists, so that memory does not grow with their number.
+  /// Gives the variants to `body` in batches of bounded size as they come into being, so that memory does not grow with their number.
   ///
   /// For each vector and method: the sparsities that `DecompositionNaming` lists, with and without b_dec where the
   /// method has both, for each input convention where it matters, at coefficient 1; for `encode` also at the other
@@ -37,7 +39,7 @@ package struct Decomposer {
   package func run(
     checkpoint: (Double) throws -> Void = { _ in }, each body: (DecompositionVariant) throws -> Void
   ) throws -> DecompositionExtras {
-    let plan = DecompositionPlan(request, of: autoencoder)
+    let plan = DecompositionPlan(request, of: autoencoder, limits: limits)
     var first: [Int: DecodedCode] = [:]
     let prepared = try PreparedDecompositions(
       plan, of: autoencoder, memory: memory, pool: pool, first: &first, checkpoint: checkpoint)

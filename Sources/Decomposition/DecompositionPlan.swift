@@ -19,16 +19,19 @@ struct DecompositionPlan: Sendable {
   let request: DecompositionRequest
   /// Rising, without repetition.
   let sparsities: [Sparsity]
+  /// Of the batches in which the codes are decoded.
+  let limits: BatchLimits
   let codes: [PlannedCode]
   /// Where the codes of each vector lie among them.
   let places: [Range<Int>]
 
-  init(_ request: DecompositionRequest, of autoencoder: SparseAutoencoder) {
+  init(_ request: DecompositionRequest, of autoencoder: SparseAutoencoder, limits: BatchLimits = .standard) {
     var atoms: Set<Int> = []
     for case .atoms(let k) in request.sparsities { atoms.insert(k) }
     let sparsities = atoms.sorted().map { Sparsity.atoms($0) } + (request.sparsities.contains(.all) ? [.all] : [])
     self.request = request
     self.sparsities = sparsities
+    self.limits = limits
     var codes: [PlannedCode] = []
     // The SAE's own first.
     let own = autoencoder.convention

@@ -3,7 +3,7 @@ internal import SparseAutoencoders
 
 /// Makes those codes of a plan that come from the encoder's lines.
 struct EncoderCodes {
-  let encoded: EncodedVectors
+  private let encoded: EncodedVectors
   private let request: DecompositionRequest
   /// The last one that was climbed: all its rungs follow each other.
   private var ladder: (row: Int, convention: SparseAutoencoder.InputConvention, ladder: CoefficientLadder)?

@@ -11,26 +11,38 @@ struct DecodedCode: Sendable {
   var activations: WholeCode.Activations?
 }
 
+/// When a batch of codes has enough; without effect on any result.
+struct BatchLimits: Sendable {
+  /// Of all reconstructions.
+  var numbers: Int
+  /// Of all codes.
+  var entries: Int
+
+  /// Reconstructions that stay in the caches while the decoder's rows are added to them, and 64 MB of entries.
+  static let standard = BatchLimits(numbers: 3 << 17, entries: 1 << 23)
+}
+
 /// Codes of a plan that go through the decoder together, and the places in the plan that they are of.
 struct PlannedBatch {
   private(set) var codes: CodeBatch
   private var members: [(place: Int, planned: PlannedCode, wholes: [WholeCode])] = []
   private let hasZero: Bool
-
-  /// Reconstructions that are made at once: they stay in the caches while the decoder's rows are added to them.
-  private static let rowsAtOnce = 160
-  /// Entries that are decoded at once: 64 MB.
-  private static let entriesAtOnce = 1 << 23
+  private let dimension: Int
+  private let limits: BatchLimits
 
   /// - Parameter zero: the zero vector's code, decoded before the others.
-  init(_ autoencoder: SparseAutoencoder, zero: WholeCode? = nil) {
+  init(_ autoencoder: SparseAutoencoder, limits: BatchLimits, zero: WholeCode? = nil) {
     codes = CodeBatch(autoencoder)
     hasZero = zero != nil
+    dimension = autoencoder.dimension
+    self.limits = limits
     if let zero { codes.append(zero, cutTo: [.all], withNegativeEnergy: false) }
   }
 
   /// Whether it makes no sense to add more.
-  var isFull: Bool { codes.rowCount >= Self.rowsAtOnce || codes.entryCount >= Self.entriesAtOnce }
+  var isFull: Bool {
+    codes.rowCount * dimension >= limits.numbers || codes.entryCount >= limits.entries
+  }
 
   /// Adds what a method made: one code, or one for each sparsity.
   mutating func append(_ wholes: [WholeCode], of planned: PlannedCode, at place: Int) {

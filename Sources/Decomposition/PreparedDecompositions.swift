@@ -23,7 +23,8 @@ struct PreparedDecompositions {
 
   /// - Parameters:
   ///   - memory: what earlier runs through this SAE left; without effect on the result.
-  ///   - first: as many codes of the plan, by their places in it, as can be decoded while the decoder is read for the projections.
+  ///   - first: the first batch of the plan's codes, by their places in it: decoded while the decoder is read for the projections,
+  ///     where these are not kept.
   /// - Throws: `InputError` for weights that are not finite, and what `checkpoint` throws.
   init(
     _ plan: DecompositionPlan, of autoencoder: SparseAutoencoder, memory: DecompositionMemory?, pool: ThreadPool,
@@ -41,13 +42,12 @@ struct PreparedDecompositions {
       readings = kept
       cuts = batch.codes.decoded(pool: pool)
     } else {
-      var decoded = Matrix(rows: 0, columns: autoencoder.dimension)
-      let rows = batch.codes.rows
-      readings = try VectorReadings(of: request, encoded, decoding: rows, into: &decoded, pool: pool) {
+      let read = try VectorReadings.read(request, encoded, decoding: batch.codes.rows, pool: pool) {
         try checkpoint(0.5 * $0)
       }
+      readings = read.readings
       memory?.keep(readings, of: request, through: autoencoder)
-      cuts = batch.codes.finished(decoded, pool: pool)
+      cuts = batch.codes.finished(read.decoded, pool: pool)
     }
     let zero: CutCode?
     (first, zero) = batch.decoded(cuts)
@@ -66,7 +66,7 @@ struct PreparedDecompositions {
     let autoencoder = encoded.autoencoder
     let zero = WholeCode(
       code: encoded.zeroCode(autoencoder.convention).code, bias: 1, scale: autoencoder.unitScale)
-    var batch = PlannedBatch(autoencoder, zero: zero)
+    var batch = PlannedBatch(autoencoder, limits: plan.limits, zero: zero)
     var made = EncoderCodes(encoded, plan.request)
     for (place, planned) in plan.codes.enumerated() {
       if batch.isFull { break }

@@ -65,7 +65,9 @@ struct ZeroCode: Sendable {
   }
 
   /// The sum over the features that both codes have, rising.
-  @inline(__always) private func sum(over other: SignedCode, _ term: (_ own: Double, _ zero: Double) -> Double) -> Double {
+  @inline(__always) private func sum(
+    over other: SignedCode, _ term: (_ own: Double, _ zero: Double) -> Double
+  ) -> Double {
     var sum = 0.0
     var place = 0
     for (index, value) in zip(other.indices, other.values) where isActive[Int(index)] {

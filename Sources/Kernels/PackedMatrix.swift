@@ -45,8 +45,7 @@ package final class PackedMatrix: @unchecked Sendable {
     self.inputs = inputs
     self.storage = storage
     let panels = (outputs + 15) / 16
-    base = .allocate(byteCount: max(64, panels * 16 * inputs * storage.type.bytes), alignment: 64)
-    adviseHugePages(base, panels * 16 * inputs * storage.type.bytes)
+    base = Self.allocate(panels * 16 * inputs * storage.type.bytes)
     let failures = Mutex<[Int: Failure]>([:])
     pool.divide(panels) { panel in
       let rows = panel * 16..<min(outputs, panel * 16 + 16)
@@ -86,9 +85,8 @@ package final class PackedMatrix: @unchecked Sendable {
     self.inputs = inputs
     storage = .float32
     let (outputs, panels) = (outputs, (outputs + 15) / 16)
-    let base = UnsafeMutableRawPointer.allocate(byteCount: max(64, panels * 16 * inputs * 4), alignment: 64)
+    let base = Self.allocate(panels * 16 * inputs * 4)
     self.base = base
-    adviseHugePages(base, panels * 16 * inputs * 4)
     rows.withUnsafeBytes { bytes in
       guard let source = bytes.baseAddress else { return }
       pool.divide(panels) { panel in
@@ -105,6 +103,12 @@ package final class PackedMatrix: @unchecked Sendable {
         }
       }
     }
+  }
+
+  private static func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {
+    let base = UnsafeMutableRawPointer.allocate(byteCount: max(64, bytes), alignment: 64)
+    adviseHugePages(base, bytes)
+    return base
   }
 
   deinit { base.deallocate() }

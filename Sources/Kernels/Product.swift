@@ -31,7 +31,7 @@ struct Product {
   private static let rowsReadInPlace = TileShape.panels == 1 ? 32 : 112
 
   /// Up to this many rows a transposed factor's rows are read in step: there is not enough to compute to hide the reading behind.
-  private static let rowsReadInStep = 32
+  static let rowsReadInStep = 32
 
   /// Panels of 16 columns of the results.
   var panels: Int { (n + 15) / 16 }

@@ -9,7 +9,8 @@ package struct RowPass: Sendable {
 
   /// Reads B once: each block of its rows is used for everything while it is in the cache.
   ///
-  /// The bits are those of `multiply(_:transposedRowMajor:)`, `rowNorms(_:)` and `multiply(_:rowMajor:)` with sparse rows.
+  /// The bits are those of `multiply(_:transposedRowMajor:)`, `rowNorms(_:)` and `multiply(_:rowMajor:)` with sparse rows. Complexity:
+  /// O(m rows d + entries d).
   /// - Parameters:
   ///   - b: B, row-major in raw bytes of `type`, of any alignment; exactly `s.columns * x.columns` elements.
   ///   - x: `[m, d]`; may have no rows.
@@ -20,20 +21,31 @@ package struct RowPass: Sendable {
   ) {
     let (rows, columns) = (s.columns, x.columns)
     precondition(b.byteCount == rows * columns * type.bytes, "the bytes must be rows * columns elements")
-    var norms = [Float](repeating: 0, count: rows)
-    var products = Matrix(rows: x.rows, columns: rows)
+    if !wantsNorms && x.rows > Product.rowsReadInStep {
+      // So much to compute hides two reads.
+      products = multiply(x, transposedRowMajor: b, type: type, rows: rows, pool: pool)
+      sums = multiply(s, rowMajor: b, type: type, columns: columns, pool: pool)
+      norms = nil
+      return
+    }
+    var norms = [Float](repeating: 0, count: wantsNorms ? rows : 0)
     var sums = Matrix(rows: s.rows, columns: columns)
-    norms.withUnsafeMutableBufferPointer { norms in
-      products.elements.withUnsafeMutableBufferPointer { products in
+    func read(_ c: UnsafeMutablePointer<Float>?) {
+      norms.withUnsafeMutableBufferPointer { norms in
         sums.elements.withUnsafeMutableBufferPointer { sums in
           x.elements.withUnsafeBufferPointer { a in
             b.withUnsafeBytes { bytes in
-              // What is empty may have no address.
-              guard let base = bytes.baseAddress, let norms = norms.baseAddress else { return }
-              let left = LeftFactor(a: a.baseAddress ?? UnsafePointer(norms), rowStride: columns, stepStride: 1)
+              guard let base = bytes.baseAddress else {
+                // B has no columns.
+                c?.initialize(repeating: 0, count: x.rows * rows)
+                return
+              }
+              let nothing = UnsafeMutablePointer(mutating: base.assumingMemoryBound(to: Float.self))
               let reading = RowReading(
-                m: x.rows, k: columns, n: rows, left: left, type: type, base: base, rowBytes: columns * type.bytes,
-                c: products.baseAddress ?? norms, cStride: rows, norms: wantsNorms ? norms : nil)
+                m: x.rows, k: columns, n: rows,
+                left: LeftFactor(a: a.baseAddress ?? UnsafePointer(nothing), rowStride: columns, stepStride: 1),
+                type: type, base: base, rowBytes: columns * type.bytes, c: c ?? nothing, cStride: rows,
+                norms: wantsNorms ? norms.baseAddress : nil)
               guard let sums = sums.baseAddress, !s.indices.isEmpty else { return reading.run(pool) }
               RowPass.run(reading, s, sums, pool)
             }
@@ -41,7 +53,14 @@ package struct RowPass: Sendable {
         }
       }
     }
-    (self.norms, self.products, self.sums) = (wantsNorms ? norms : nil, products, sums)
+    if x.rows == 0 {
+      read(nil)
+      products = Matrix(rows: 0, columns: rows)
+    } else {
+      products = Matrix(rows: x.rows, columns: rows) { read($0) }
+    }
+    self.norms = wantsNorms ? norms : nil
+    self.sums = sums
   }
 
   /// Bytes of a block that one thread's second-level cache keeps beside the sums.
@@ -57,17 +76,16 @@ package struct RowPass: Sendable {
       // As many rows as the caches have room for, and as hold a block's share of those that are named.
       let most = max(1, blockBytes / (16 * max(1, reading.rowBytes))) * pool.threads
       let panels = min(most, max(1, BlockWalk.size * s.columns / (16 * named.count)))
+      let together = max(1, most / panels) * panels
+      let walk = BlockWalk(s, named: named, rowsPerGroup: 16 * together)
       let adding = SharedRowSums(
-        walk: BlockWalk(s, named: named, rowsPerBlock: 16 * panels), values: values, base: reading.base,
-        type: reading.type, columns: reading.k)
+        walk: walk, values: values, base: reading.base, type: reading.type, columns: reading.k)
       defer { adding.deallocate() }
       let packing = reading.packedLeft()
       defer { packing.deallocate() }
-      let together = max(1, most / panels)
-      for first in stride(from: 0, to: adding.walk.blocks, by: together) {
-        let blocks = first..<min(first + together, adding.walk.blocks)
-        reading.read(blocks.lowerBound * panels..<min(blocks.upperBound * panels, reading.panels), packing, pool)
-        adding.add(blocks, pool)
+      for group in 0..<walk.groups.count - 1 {
+        reading.read(group * together..<min((group + 1) * together, reading.panels), packing, pool)
+        adding.add(walk.groups[group]..<walk.groups[group + 1], pool)
       }
       adding.finish(into: sums, pool)
     }

@@ -6,8 +6,10 @@ internal import CProcessor
   private typealias Lanes = SIMD8<Float>
 #endif
 
-/// The sums of B's rows for sparse rows that have much in common: a block of B's rows after the other, a strip of columns after the
-/// other, each copied to where its rows lie side by side, for all sparse rows.
+// The lanes and their multiply-add are those of RowSums again: without whole-module optimisation nothing is inlined across files.
+
+/// The sums of B's rows for sparse rows that have much in common: a block of B's rows after the other, a strip of columns after
+/// the other, each copied to where its rows lie side by side, for all sparse rows.
 ///
 /// In B, rows lie a multiple of a power of two apart more often than not, and share a few of the cache's sets.
 struct SharedRowSums {
@@ -39,10 +41,11 @@ struct SharedRowSums {
 
   func deallocate() { sums.deallocate() }
 
-  /// Goes on with all chains by some of the walk's blocks, which must follow those before. Threads take strips of their own, or, where
-  /// there are too few, rows.
+  /// Goes on with all chains by some of the walk's blocks, which must follow those before. Threads take strips of their own, or,
+  /// where there are too few, rows.
   func add(_ blocks: Range<Int>, _ pool: ThreadPool) {
-    let entries = walk.cuts[blocks.upperBound * walk.rows..<(blocks.upperBound + 1) * walk.rows].reduce(0, +)
+    let entries =
+      walk.cuts[blocks.upperBound * walk.rows..<(blocks.upperBound + 1) * walk.rows].reduce(0, +)
       - walk.cuts[blocks.lowerBound * walk.rows..<(blocks.lowerBound + 1) * walk.rows].reduce(0, +)
     if pool.threads == 1 || entries * columns < 1 << 16 { return add(blocks, strips: 0..<strips, rows: 0..<walk.rows) }
     let across = min(pool.threads, strips)

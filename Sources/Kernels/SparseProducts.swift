@@ -16,19 +16,34 @@ package func multiply(
       guard let base = bytes.baseAddress, !s.indices.isEmpty else {
         return output.initialize(repeating: 0, count: s.rows * columns)
       }
-      s.indices.withUnsafeBufferPointer { indices in
-        s.values.withUnsafeBufferPointer { values in
-          guard let indices = indices.baseAddress, let values = values.baseAddress else { return }
-          if let walk = BlockWalk(sharing: s) {
-            let sums = SharedRowSums(walk: walk, values: values, base: base, type: type, columns: columns)
-            defer { sums.deallocate() }
-            sums.add(0..<walk.blocks, pool)
-            sums.finish(into: output, pool)
-          } else {
-            RowSums(s: s, indices: indices, values: values, base: base, type: type, columns: columns, output: output)
-              .run(pool)
-          }
-        }
+      for first in stride(from: 0, to: s.rows, by: rowsAtOnce) {
+        let some = s.rows <= rowsAtOnce ? s : s.some(first..<min(s.rows, first + rowsAtOnce))
+        addRows(of: base, type, columns, to: output + first * columns, some, pool)
+      }
+    }
+  }
+}
+
+/// Sparse rows whose sums are made together: those that share take a second copy of their results.
+private let rowsAtOnce = 4096
+
+private func addRows(
+  of base: UnsafeRawPointer, _ type: ElementType, _ columns: Int, to output: UnsafeMutablePointer<Float>,
+  _ s: SparseRows, _ pool: ThreadPool
+) {
+  s.indices.withUnsafeBufferPointer { indices in
+    s.values.withUnsafeBufferPointer { values in
+      guard !s.indices.isEmpty, let indices = indices.baseAddress, let values = values.baseAddress else {
+        return output.initialize(repeating: 0, count: s.rows * columns)
+      }
+      if let walk = BlockWalk(sharing: s) {
+        let sums = SharedRowSums(walk: walk, values: values, base: base, type: type, columns: columns)
+        defer { sums.deallocate() }
+        sums.add(0..<walk.blocks, pool)
+        sums.finish(into: output, pool)
+      } else {
+        RowSums(s: s, indices: indices, values: values, base: base, type: type, columns: columns, output: output)
+          .run(pool)
       }
     }
   }

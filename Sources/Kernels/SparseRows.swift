@@ -69,6 +69,14 @@ package struct SparseRows: Sendable, Equatable {
     }
   }
 
+  /// Some of the rows, `[rows.count, columns]`. O(their entries).
+  func some(_ rows: Range<Int>) -> SparseRows {
+    let entries = rowStarts[rows.lowerBound]..<rowStarts[rows.upperBound]
+    return SparseRows(
+      columns: columns, rowStarts: rowStarts[rows.lowerBound...rows.upperBound].map { $0 - entries.lowerBound },
+      indices: Array(indices[entries]), values: Array(values[entries]))
+  }
+
   /// The transpose: row j lists the rows that have column j, rising. O(entries + columns).
   package func transposed() -> SparseRows {
     var starts = [Int](repeating: 0, count: columns + 1)
@@ -169,4 +177,26 @@ package func sparseProject(_ x: Matrix, decoder: Matrix, at codes: SparseRows, p
     written = codes.indices.count
   }
   return codes.replacing(values: values)
+}
+
+/// The distinct ones of some indices below `width`, rising. O(count + width / 64).
+package func rising(_ indices: [Int32], below width: Int) -> [Int32] {
+  var marks = [UInt64](repeating: 0, count: (width + 63) / 64)
+  var count = 0
+  for index in indices {
+    precondition(index >= 0 && Int(index) < width, "an index lies below the width")
+    let (word, bit) = (Int(index) >> 6, UInt64(1) << UInt64(index & 63))
+    if marks[word] & bit == 0 { count &+= 1 }
+    marks[word] |= bit
+  }
+  return [Int32](unsafeUninitializedCapacity: count) { target, written in
+    for (place, word) in marks.enumerated() {
+      var rest = word
+      while rest != 0 {
+        target.initializeElement(at: written, to: Int32(truncatingIfNeeded: place &<< 6 &+ rest.trailingZeroBitCount))
+        written &+= 1
+        rest &= rest &- 1
+      }
+    }
+  }
 }

@@ -62,9 +62,8 @@ extension SparseAutoencoder {
   package func decode(
     _ codes: SparseRows, addingDecoderBias: Bool, scales: [OutputScale]? = nil, pool: ThreadPool
   ) -> Matrix {
-    precondition(codes.columns == width, "codes must be of the SAE's width")
     precondition(scales.map { $0.count == codes.rows } ?? true, "one scale a row")
-    var output = decoder.sums(of: scaledForDecoder(codes, pool: pool), pool: pool)
+    var output = decodedUnscaled(codes, pool: pool)
     if addingDecoderBias { add(1, decoderBias, toRowsOf: &output, pool: pool) }
     if scales == nil && unitScale.factor == 1 { return output }
     for row in 0..<output.rows {
@@ -72,6 +71,12 @@ extension SparseAutoencoder {
       output.setRow(row, output.row(row).map { $0 * scale.factor + scale.shift })
     }
     return output
+  }
+
+  /// z W_dec at the decoder's own scale, `[n, F]` to `[n, d]`: `decode` before bias and output scale.
+  package func decodedUnscaled(_ codes: SparseRows, pool: ThreadPool) -> Matrix {
+    precondition(codes.columns == width, "codes must be of the SAE's width")
+    return decoder.sums(of: scaledForDecoder(codes, pool: pool), pool: pool)
   }
 
   /// What one unit of each named feature adds to a reconstruction before the output scale, float32, `[indices.count, d]`:
@@ -97,16 +102,14 @@ extension SparseAutoencoder {
     return decoder.packed(dividedBy: decoderNorms(pool: pool).map { $0 > 0 ? $0 : 1 }, pool: pool)
   }
 
-  /// d_j . v with W_dec's rows as stored, for vectors `[n, d]`: `[n, F]`. Reads the decoder once, for its norms too if they are not
-  /// known yet.
+  /// d_j . v with W_dec's rows as stored, for vectors `[n, d]`: `[n, F]`. Reads the decoder once.
   package func decoderProjections(_ vectors: Matrix, pool: ThreadPool) -> Matrix {
     precondition(vectors.columns == dimension, "vectors must be of the SAE's dimension")
-    if knownDecoderNorms != nil { return decoder.projections(of: vectors, pool: pool) }
-    return decoderPass(projecting: vectors, decoding: SparseRows(columns: width), pool: pool).projections
+    return decoder.projections(of: vectors, pool: pool)
   }
 
-  /// `decoderProjections` of vectors `[n, d]`, `[n, F]`, and z W_dec of codes `[m, F]` at the decoder's own scale, `[m, d]`, by
-  /// one read of the decoder.
+  /// `decoderProjections` of vectors `[n, d]`, `[n, F]`, and `decodedUnscaled` of codes `[m, F]`, `[m, d]`, by one read of the decoder,
+  /// which gives its norms too if they are not known yet. An SAE that rescales by them needs a read before that.
   package func decoderPass(
     projecting vectors: Matrix, decoding codes: SparseRows, pool: ThreadPool
   ) -> (projections: Matrix, decoded: Matrix) {

@@ -223,13 +223,15 @@ package final class SparseAutoencoder: Sendable {
 
   /// Refuses infinities and NaN in W_enc, which opening without a look at the weights left to be found.
   ///
-  /// Costs nothing where the products with b_dec are known: a chain of multiply-adds that has met an infinity or a NaN ends as one
-  /// of them (0 times either is NaN), so that only results that are not finite need a second look.
+  /// Costs nothing where the products with b_dec are known: a chain of multiply-adds that has met an infinity or a NaN ends as
+  /// one of them (0 times either is NaN), so that only results that are not finite need a second look.
+  /// - Throws: `InputError` that names the first such weight.
   package func requireFiniteEncoder(pool: ThreadPool) throws(InputError) {
     if firstNonFinite(biasProjection(pool: pool).span) != nil { try encoder.requireFinite("\(metadata.source): W_enc") }
   }
 
   /// As `requireFiniteEncoder`, for W_dec: free where its norms are known.
+  /// - Throws: `InputError` that names the first such weight.
   package func requireFiniteDecoder(pool: ThreadPool) throws(InputError) {
     if firstNonFinite(decoderNorms(pool: pool).span) != nil { try decoder.requireFinite("\(metadata.source): W_dec") }
   }

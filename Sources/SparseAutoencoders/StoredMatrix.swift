@@ -115,8 +115,8 @@ struct StoredMatrix: Sendable {
 
   /// Norms of the rows, `[rows]`; reads the matrix once.
   func rowNorms(pool: ThreadPool) -> [Float] {
-    let nothing = (Matrix(rows: 0, columns: columns), SparseRows(columns: rows))
-    return pass(multiplying: nothing.0, adding: nothing.1, wantsNorms: true, pool: pool).norms ?? []
+    let (vectors, codes) = (Matrix(rows: 0, columns: columns), SparseRows(columns: rows))
+    return pass(multiplying: vectors, adding: codes, wantsNorms: true, pool: pool).norms ?? []
   }
 
   /// Refuses infinities and NaN, naming the first: one pass over the matrix.

@@ -14,7 +14,7 @@ struct MetricsTests {
     #expect(metrics.normPercentile == 25)
     #expect(metrics.l0 == 2)
     #expect(metrics.cosine == 24.0 / 25)
-    #expect(abs(metrics.relativeError ?? 0) - 2.0.squareRoot() / 5 < 1e-15)
+    #expect(abs((metrics.relativeError ?? 0) - 2.0.squareRoot() / 5) < 1e-15)
     #expect(metrics.normRatio == 1)
     #expect(metrics.negativeShare == 16.0 / 25)
     var empty = DecompositionMetrics(vector: [3, 4], code: SignedCode(dense: [0]), norms: [])

@@ -93,6 +93,17 @@ struct PursuitTests {
     }
   }
 
+  /// Rescaled rows are divided twice.
+  @Test(arguments: ["standard", "topk-rescaled", "jumprelu"])
+  func dictionariesAreTheSamePackedOrMadeAgain(_ name: String) throws {
+    let autoencoder = try Golden.autoencoder(name)
+    let vectors = try Golden.input(name)
+    var (packed, made) = (Matrix(rows: 0, columns: autoencoder.width), Matrix(rows: 0, columns: autoencoder.width))
+    UnitDictionary(autoencoder, pool: pool).project(vectors, into: &packed, pool: pool)
+    UnitDictionary(autoencoder, memory: 0, pool: pool).project(vectors, into: &made, pool: pool)
+    #expect(packed == made)
+  }
+
   @Test(arguments: rules)
   func endsWhereNothingIsLeft(_ rule: PursuitRule) throws {
     let (rows, _) = correlated

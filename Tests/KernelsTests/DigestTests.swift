@@ -38,6 +38,21 @@ import Testing
   #expect(digest.value == 13_993_169_437_255_345_378)
 }
 
+/// Likewise for sums of sparse rows.
+@Test(arguments: [0, 1, 2]) func everyBuildGivesTheseSums(width: Int) {
+  let pool = pools[width]
+  var digest = Digest()
+  let decoder = matrix(300, 150, seed: 14)
+  let codes = randomCodes(9, 300, density: 0.5, seed: 15)
+  digest.add(multiply(codes, rowMajor: decoder.elements.span.bytes, type: .float32, columns: 150, pool: pool))
+  digest.add(
+    RowPass(
+      over: decoder.elements.span.bytes, type: .float32, multiplying: matrix(3, 150, seed: 16), adding: codes,
+      wantsNorms: true, pool: pool
+    ).sums)
+  #expect(digest.value == 813_341_365_058_168_133)
+}
+
 /// FNV-1a over 32-bit words.
 private struct Digest {
   var value: UInt64 = 0xCBF2_9CE4_8422_2325

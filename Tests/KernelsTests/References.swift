@@ -90,3 +90,27 @@ func representable(_ values: [Float], _ type: ElementType) -> [Float] {
 }
 
 let pools = [ThreadPool(threads: 1), ThreadPool(threads: 2), ThreadPool(threads: 5)]
+
+/// Random codes: about `density` of the entries, with an empty row in between.
+func randomCodes(_ rows: Int, _ features: Int, density: Float, seed: UInt64) -> SparseRows {
+  var dense = matrix(rows, features, seed: seed)
+  let kept = numbers(rows * features, seed: seed + 100)
+  for index in dense.elements.indices where abs(kept[index]) >= density || (rows > 1 && index / max(1, features) == 1) {
+    dense.elements[index] = 0
+  }
+  return SparseRows(dense)
+}
+
+/// One chain over rising index for each output.
+func referenceSums(_ s: SparseRows, _ b: Matrix) -> [Float] {
+  var output = [Float](repeating: 0, count: s.rows * b.columns)
+  for row in 0..<s.rows {
+    for entry in s.rowStarts[row]..<s.rowStarts[row + 1] {
+      let (weight, start) = (s.values[entry], Int(s.indices[entry]) * b.columns)
+      for column in 0..<b.columns {
+        output[row * b.columns + column].addProduct(weight, b.elements[start + column])
+      }
+    }
+  }
+  return output
+}

@@ -2,30 +2,6 @@ import Testing
 
 @testable import Kernels
 
-/// Random codes: about `density` of the entries, with an empty row in between.
-private func codes(_ rows: Int, _ features: Int, density: Float, seed: UInt64) -> SparseRows {
-  var dense = matrix(rows, features, seed: seed)
-  let kept = numbers(rows * features, seed: seed + 100)
-  for index in dense.elements.indices where abs(kept[index]) >= density || (rows > 1 && index / features == 1) {
-    dense.elements[index] = 0
-  }
-  return SparseRows(dense)
-}
-
-/// One chain over rising index for each output.
-private func reference(_ s: SparseRows, _ b: Matrix) -> [Float] {
-  var output = [Float](repeating: 0, count: s.rows * b.columns)
-  for row in 0..<s.rows {
-    for entry in s.rowStarts[row]..<s.rowStarts[row + 1] {
-      let (weight, start) = (s.values[entry], Int(s.indices[entry]) * b.columns)
-      for column in 0..<b.columns {
-        output[row * b.columns + column].addProduct(weight, b.elements[start + column])
-      }
-    }
-  }
-  return output
-}
-
 @Test(
   arguments: [(1, 1), (7, 15), (8, 16), (40, 17), (300, 64), (150, 129), (20, 200), (260, 301)],
   [ElementType.float32, .float16, .bfloat16])
@@ -40,8 +16,8 @@ func sparseProductsAreChainsOverRisingFeatures(_ shape: (features: Int, columns:
   let bytes = unalignedBytes(values, type)
   let b = Matrix(rows: features, columns: columns, elements: values)
   for (rows, density) in [(1, 1), (1, 0.1), (6, 0.6), (33, 0.4), (33, 0.02)] as [(Int, Float)] {
-    let s = codes(rows, features, density: density, seed: UInt64(rows))
-    let expected = reference(s, b)
+    let s = randomCodes(rows, features, density: density, seed: UInt64(rows))
+    let expected = referenceSums(s, b)
     for pool in pools {
       let found = multiply(
         s, rowMajor: bytes.span.bytes.extracting(droppingFirst: 1), type: type, columns: columns, pool: pool)
@@ -56,7 +32,7 @@ func sparseProductsAreChainsOverRisingFeatures(_ shape: (features: Int, columns:
   (9, 400, 128, 0.5), (9, 300, 576, 0.5),
 ])
 func sparseProductsDoNotDependOnThreadsOrCompany(_ rows: Int, _ features: Int, _ columns: Int, _ density: Double) {
-  let s = codes(rows, features, density: Float(density), seed: 5)
+  let s = randomCodes(rows, features, density: Float(density), seed: 5)
   let b = matrix(features, columns, seed: 6)
   let expected = sparseDecode(codes: s, decoder: b, pool: pools[0])
   for pool in pools {
@@ -70,6 +46,18 @@ func sparseProductsDoNotDependOnThreadsOrCompany(_ rows: Int, _ features: Int, _
     let found = multiply(alone, rowMajor: b.elements.span.bytes, type: .float32, columns: columns, pool: pools[1])
     #expect(found.elements == expected.row(row))
   }
+}
+
+/// More rows than are worked on together.
+@Test(arguments: [1, 12]) func manySparseRowsAreSummedInGroups(_ each: Int) {
+  let (rows, features, columns) = (4500, 20, 24)
+  let places = (0..<rows).map { row in (0..<each).map { Int32((row + $0 * 3) % features) }.sorted() }
+  let s = SparseRows(
+    columns: features, rowStarts: (0...rows).map { $0 * each },
+    indices: places.flatMap(\.self), values: numbers(rows * each, seed: 11))
+  let b = matrix(features, columns, seed: 12)
+  let found = multiply(s, rowMajor: b.elements.span.bytes, type: .float32, columns: columns, pool: pools[1])
+  #expect(found.elements == referenceSums(s, b))
 }
 
 @Test func sparseProductsWithNothingInThem() {

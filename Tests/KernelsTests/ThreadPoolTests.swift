@@ -18,6 +18,13 @@ func everyIndexRunsOnce(threads: Int) {
   }
 }
 
+@Test(arguments: [1, 2, 5])
+func mappedValuesAreInOrder(threads: Int) {
+  let pool = ThreadPool(threads: threads)
+  for count in [0, 1, 2, 17, 1000] { #expect(pool.map(count) { "\($0)" } == (0..<count).map { "\($0)" }) }
+  #expect(pool.map(5) { outer in pool.map(3) { $0 + outer } }.last == [4, 5, 6])
+}
+
 @Test func whatAHeldUpThreadHasNotComeToIsDoneByAnother() {
   let pool = ThreadPool(threads: 2)
   for heldUp in [0, 4, 7] {
