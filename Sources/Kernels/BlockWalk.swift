@@ -8,11 +8,10 @@ struct BlockWalk {
   let cuts: [Int]
   /// Which one of its block's named rows each entry takes.
   let places: [Int32]
-  /// Rows of the sparse matrix.
-  let rows: Int
-
   /// The first block of each group of B's rows, and what follows the last.
   let groups: [Int]
+  /// Rows of the sparse matrix.
+  let rows: Int
 
   var blocks: Int { bounds.count - 1 }
 
@@ -28,18 +27,18 @@ struct BlockWalk {
     self.init(s, named, bounds: bounds, groups: [0, bounds.count - 1])
   }
 
-  /// Group i holds what is named of B's rows from `i * rowsPerGroup` to the next group's first, in as many blocks as that takes.
+  /// Group i holds what is named of B's rows from `i * rowsPerGroup` to the next group's first, in as many blocks of equal size as it
+  /// takes to stay below one and a half times `size`.
   init(_ s: SparseRows, named: [Int32], rowsPerGroup: Int) {
     var (bounds, groups) = ([0], [0])
-    var place = 0
+    var first = 0
     for end in stride(from: rowsPerGroup, to: s.columns + rowsPerGroup, by: rowsPerGroup) {
-      let first = place
-      while place < named.count && named[place] < end {
-        place += 1
-        if (place - first) % Self.size == 0 { bounds.append(place) }
-      }
-      if (place - first) % Self.size != 0 { bounds.append(place) }
+      var place = first
+      while place < named.count && named[place] < end { place += 1 }
+      let blocks = (2 * (place - first) + 3 * Self.size - 1) / (3 * Self.size)
+      for block in 0..<blocks { bounds.append(first + (place - first) * (block + 1) / blocks) }
       groups.append(bounds.count - 1)
+      first = place
     }
     self.init(s, named, bounds: bounds, groups: groups)
   }

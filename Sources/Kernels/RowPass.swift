@@ -40,6 +40,7 @@ package struct RowPass: Sendable {
                 c?.initialize(repeating: 0, count: x.rows * rows)
                 return
               }
+              // An address for what has no elements, which nobody follows.
               let nothing = UnsafeMutablePointer(mutating: base.assumingMemoryBound(to: Float.self))
               let reading = RowReading(
                 m: x.rows, k: columns, n: rows,
