@@ -11,6 +11,7 @@ package struct Decomposer {
   private let request: DecompositionRequest
   private let memory: DecompositionMemory?
   private let pool: ThreadPool
+  /// Of the batches in which codes are decoded; tests end batches elsewhere.
   var limits = BatchLimits.standard
 
   /// - Parameter memory: what earlier runs through this SAE left; without effect on the result.

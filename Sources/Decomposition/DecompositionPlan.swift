@@ -14,6 +14,17 @@ struct PlannedCode: Sendable {
   var sparsities: [Sparsity]
 }
 
+/// When a batch of codes has enough; without effect on any result.
+struct BatchLimits: Sendable {
+  /// Of all reconstructions.
+  var numbers: Int
+  /// Of all codes.
+  var entries: Int
+
+  /// Reconstructions that stay in the caches while the decoder's rows are added to them, and 64 MB of entries.
+  static let standard = BatchLimits(numbers: 3 << 17, entries: 1 << 23)
+}
+
 /// The codes of a run in the order in which they are given out.
 struct DecompositionPlan: Sendable {
   let request: DecompositionRequest

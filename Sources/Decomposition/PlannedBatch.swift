@@ -11,17 +11,6 @@ struct DecodedCode: Sendable {
   var activations: WholeCode.Activations?
 }
 
-/// When a batch of codes has enough; without effect on any result.
-struct BatchLimits: Sendable {
-  /// Of all reconstructions.
-  var numbers: Int
-  /// Of all codes.
-  var entries: Int
-
-  /// Reconstructions that stay in the caches while the decoder's rows are added to them, and 64 MB of entries.
-  static let standard = BatchLimits(numbers: 3 << 17, entries: 1 << 23)
-}
-
 /// Codes of a plan that go through the decoder together, and the places in the plan that they are of.
 struct PlannedBatch {
   private(set) var codes: CodeBatch
