@@ -165,3 +165,11 @@ static inline uint16_t processor_mask_greater16(processor_float16 a, processor_f
   __builtin_memcpy(&bits, &greater, sizeof(bits));
   return bits;
 }
+
+#ifdef __AVX512F__
+/* The lanes whose bits are set, side by side from lane 0 on; zeros after them. */
+static inline processor_float16 processor_compress16(processor_float16 a, uint16_t mask) {
+  typedef float lanes __attribute__((vector_size(64)));
+  return (processor_float16)__builtin_ia32_compresssf512_mask((lanes)a, (lanes){0}, mask);
+}
+#endif

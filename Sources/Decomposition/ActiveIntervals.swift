@@ -1,7 +1,7 @@
 internal import Kernels
 
 /// For which coefficients each feature is active: closed intervals of `Float`, sorted so that the active features at a
-/// coefficient are found in O(log F + active + F / 64).
+/// coefficient are counted in O(log F).
 struct ActiveIntervals: Sendable {
   /// F, the number of features.
   private let width: Int
@@ -20,18 +20,11 @@ struct ActiveIntervals: Sendable {
     let bounds: [Float]
     let features: [Int32]
 
+    /// - Parameter pairs: by rising feature.
     init(_ pairs: [(bound: Float, feature: Int32)]) {
-      // One integer a pair, which sorts as bound, then feature: signs decide first, and a negative bound's bits run backwards.
-      let keys = pairs.map { pair in
-        let bits = pair.bound.bitPattern
-        let order = bits & 0x8000_0000 == 0 ? bits | 0x8000_0000 : ~bits
-        return UInt64(order) << 32 | UInt64(UInt32(bitPattern: pair.feature))
-      }.sorted()
-      features = keys.map { Int32(truncatingIfNeeded: $0) }
-      bounds = keys.map { key in
-        let order = UInt32(truncatingIfNeeded: key >> 32)
-        return Float(bitPattern: order & 0x8000_0000 != 0 ? order & 0x7FFF_FFFF : ~order)
-      }
+      let order = risingOrder(pairs.map(\.bound))
+      bounds = order.map { pairs[Int($0)].bound }
+      features = order.map { pairs[Int($0)].feature }
     }
   }
 
@@ -69,14 +62,16 @@ struct ActiveIntervals: Sendable {
       + (falling.bounds.count - falling.bounds.partitionIndex { $0 >= coefficient })
   }
 
-  /// The active features at a coefficient, rising.
-  func active(at coefficient: Float) -> [Int32] {
-    var features = Array(rising.features[..<rising.bounds.partitionIndex { $0 > coefficient }])
-    features += falling.features[falling.bounds.partitionIndex { $0 >= coefficient }...]
-    features += between.features[..<between.bounds.partitionIndex { $0 > coefficient }].filter { feature in
-      uppers[feature].map { $0 >= coefficient } ?? false
-    }
-    return Kernels.rising(features, below: width)
+  /// Whether each is active from a bound on, or up to one.
+  var areHalfLines: Bool { uppers.isEmpty }
+
+  /// The active features at rising coefficients with their lines as weights.
+  /// - Precondition: `areHalfLines`.
+  func rows(at coefficients: [Float], slopes: [Float], intercepts: [Float]) -> LadderRows {
+    precondition(areHalfLines, "features that are active between two bounds have no place on one side of one")
+    return LadderRows(
+      coefficients: coefficients, slopes: slopes, intercepts: intercepts, from: (rising.bounds, rising.features),
+      upTo: (falling.bounds, falling.features))
   }
 
   /// The coefficients at which the count may change, rising: it is constant from each to just below the next.

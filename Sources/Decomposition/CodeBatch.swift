@@ -16,6 +16,8 @@ struct CutCode: Sendable {
 /// Codes, cut to sparsities, that go through the decoder together.
 struct CodeBatch {
   private var builder: SparseRowsBuilder
+  private var ladders: [BatchedLadder] = []
+  private var ladderEntries = 0
   private var cuts: [Cut] = []
   /// How many cuts each code has.
   private var counts: [Int] = []
@@ -24,9 +26,24 @@ struct CodeBatch {
   private struct Cut: Sendable {
     var whole: WholeCode
     var code: SignedCode
-    /// Its row, and whether the next one is that of its negative part.
-    var row: Int
+    var place: Place
+    /// Whether the next row is that of its negative part.
     var hasNegativePart: Bool
+  }
+
+  private enum Place {
+    case sparse(row: Int)
+    case rung(ladder: Int, rung: Int)
+  }
+
+  /// The rungs of one ladder.
+  private struct BatchedLadder {
+    var ladder: CoefficientLadder
+    /// In the order of `append`.
+    var coefficients: [Float] = []
+
+    /// The rungs by rising coefficient.
+    var order: [Int] { coefficients.indices.sorted { (coefficients[$0], $0) < (coefficients[$1], $1) } }
   }
 
   init(_ autoencoder: SparseAutoencoder) {
@@ -34,22 +51,34 @@ struct CodeBatch {
     builder = SparseRowsBuilder(columns: autoencoder.width)
   }
 
-  /// The cuts in the order of `append`, `[rowCount, F]`; some are followed by the row of their negative part. O(entries).
-  var rows: SparseRows { builder.built }
+  /// What goes through the decoder, `rowCount` rows: cuts in the order of `append`, some followed by the row of their negative part,
+  /// then ladders. O(entries + ladders (F + F / 128 rungs)).
+  var weights: RowWeights {
+    RowWeights(
+      sparse: builder.built,
+      ladders: ladders.map { member in member.ladder.rows(at: member.order.map { member.coefficients[$0] }) })
+  }
 
-  var rowCount: Int { builder.count }
+  var rowCount: Int { ladders.reduce(builder.count) { $0 + $1.coefficients.count } }
 
-  /// Entries of all rows.
-  var entryCount: Int { builder.entries }
+  /// Entries of all codes.
+  var entryCount: Int { builder.entries + ladderEntries }
 
   /// Adds a code cut to these sparsities.
   /// - Parameter withNegativeEnergy: whether the part of the negative coefficients is decoded too.
   mutating func append(_ whole: WholeCode, cutTo sparsities: [Sparsity], withNegativeEnergy: Bool) {
     let decoded = whole.decoded ?? whole.code.values
     for sparsity in sparsities {
+      if sparsity == .all, let rung = whole.rung {
+        cuts.append(Cut(whole: whole, code: whole.code, place: place(of: rung), hasNegativePart: false))
+        ladderEntries += whole.code.count
+        continue
+      }
       let places = whole.code.places(ofLargest: sparsity)
       cuts.append(
-        Cut(whole: whole, code: whole.code.keeping(places), row: builder.count, hasNegativePart: withNegativeEnergy))
+        Cut(
+          whole: whole, code: whole.code.keeping(places), place: .sparse(row: builder.count),
+          hasNegativePart: withNegativeEnergy))
       builder.append(whole.code.indices, decoded, at: places)
       if withNegativeEnergy {
         builder.append(whole.code.indices, decoded, at: places.filter { whole.code.values[$0] < 0 })
@@ -58,23 +87,37 @@ struct CodeBatch {
     counts.append(sparsities.count)
   }
 
+  private mutating func place(of rung: WholeCode.Rung) -> Place {
+    let known = ladders.firstIndex { $0.ladder.isOfSameVector(as: rung.ladder) }
+    if known == nil { ladders.append(BatchedLadder(ladder: rung.ladder)) }
+    let ladder = known ?? ladders.count - 1
+    ladders[ladder].coefficients.append(rung.coefficient)
+    return .rung(ladder: ladder, rung: ladders[ladder].coefficients.count - 1)
+  }
+
   /// The codes with their reconstructions, by a pass over the decoder of their own.
   func decoded(pool: ThreadPool) -> [[CutCode]] {
-    finished(autoencoder.decodedUnscaled(rows, pool: pool), pool: pool)
+    finished(autoencoder.decodedUnscaled(weights, pool: pool), pool: pool)
   }
 
   /// The codes with their reconstructions, in the order of `append`.
-  /// - Parameter decoded: `rows` times W_dec, at the decoder's own scale, `[rows, d]`.
+  /// - Parameter decoded: what `weights` made of W_dec, at the decoder's own scale, `[rows, d]`.
   func finished(_ decoded: Matrix, pool: ThreadPool) -> [[CutCode]] {
     precondition(decoded.rows == rowCount, "one row of output a row of codes")
+    let rungRows = rungRows
     let finished = pool.map(cuts.count) { [cuts, autoencoder] place in
       let cut = cuts[place]
-      let (output, whole) = (decoded.row(cut.row), cut.whole)
+      let row =
+        switch cut.place {
+        case .sparse(let row): row
+        case .rung(let ladder, let rung): rungRows[ladder][rung]
+        }
+      let (output, whole) = (decoded.row(row), cut.whole)
       var result = CutCode(
         code: cut.code, withoutBias: whole.finished(output, bias: whole.fixedBias, autoencoder),
         withBias: whole.bias.map { whole.finished(output, bias: $0, autoencoder) })
       if cut.hasNegativePart {
-        let part = decoded.row(cut.row + 1).map { $0 * whole.scale.factor }
+        let part = decoded.row(row + 1).map { $0 * whole.scale.factor }
         result.negativeEnergy = dotInDouble(part, part)
       }
       return result
@@ -87,13 +130,27 @@ struct CodeBatch {
   }
 }
 
+extension CodeBatch {
+  /// The row of each rung of each ladder.
+  private var rungRows: [[Int]] {
+    var first = builder.count
+    return ladders.map { member in
+      var rows = Array(repeating: 0, count: member.coefficients.count)
+      for (place, rung) in member.order.enumerated() { rows[rung] = first + place }
+      first += rows.count
+      return rows
+    }
+  }
+}
+
 extension WholeCode {
   /// What the decoder made of the code or a cut of it, brought to the vector's scale, with a multiple of b_dec.
   fileprivate func finished(_ output: [Float], bias: Float, _ autoencoder: SparseAutoencoder) -> [Float] {
     var output = output
     if bias != 0 { add(bias, autoencoder.decoderBias, to: &output) }
     // Where nothing is scaled too: so no zero is negative.
-    return output.map { $0 * scale.factor + scale.shift }
+    for index in output.indices { output[index] = output[index] * scale.factor + scale.shift }
+    return output
   }
 }
 

@@ -1,12 +1,13 @@
+internal import Kernels
 package import SparseAutoencoders
 
 /// How the code f(c v) of a vector changes with the coefficient, over the whole axis at once (methods.md, "The
 /// coefficient axis, exactly").
 ///
 /// For standard, jumprelu and gated SAEs without a normalisation of each sample, every feature is active on one
-/// interval of coefficients, known from the one product W_enc^T v: after O(F log F) the code at any coefficient costs
-/// O(its L0). Top-k SAEs and those that normalise each sample are evaluated directly, O(F) a coefficient. In either
-/// case the code at c is, bit for bit, `Encoding.code(row, coefficient: c)`.
+/// interval of coefficients, known from the one product W_enc^T v: after O(F) its L0 and overlap at any coefficient
+/// cost O(log F), and codes share what they read of the decoder. Top-k SAEs and those that normalise each sample are
+/// evaluated directly. In either case the code at c takes O(F) and is, bit for bit, `Encoding.code(row, coefficient: c)`.
 package struct CoefficientLadder: Sendable {
   private enum Form: Sendable {
     case intervals(all: ActiveIntervals, ofZero: ActiveIntervals)
@@ -19,6 +20,9 @@ package struct CoefficientLadder: Sendable {
   private let values: ValueLines
   private let zero: ZeroCode
   private let form: Form
+  /// Nil where features compete.
+  private let active: ActiveLines?
+  private let products: [Float]
 
   /// - Parameters:
   ///   - row: the vector among those encoded.
@@ -42,6 +46,8 @@ package struct CoefficientLadder: Sendable {
     self.values = values
     self.zero = zero
     width = autoencoder.width
+    active = encoding.activeLines(convention)
+    products = encoding.products(row)
     if autoencoder.normalizesEachSample || autoencoder.architecture.name == "topk" {
       form = .direct
     } else {
@@ -78,16 +84,27 @@ package struct CoefficientLadder: Sendable {
 
   /// The code of `coefficient` times the vector.
   package func code(at coefficient: Float) -> SignedCode {
-    switch form {
-    case .direct: return SignedCode(dense: encoding.code(row, coefficient: coefficient, convention: convention))
-    case .intervals(let all, _):
-      let active = all.active(at: coefficient)
-      return SignedCode(
-        width: width, indices: active,
-        values: active.map {
-          values.intercepts[Int($0)].addingProduct(coefficient, values.slopes[Int($0)])
-        })
+    guard let active else {
+      return SignedCode(dense: encoding.code(row, coefficient: coefficient, convention: convention))
     }
+    let found = active.code(of: products, amplitude: encoding.amplitude(row, coefficient: coefficient))
+    return SignedCode(width: width, indices: found.indices, values: found.values)
+  }
+
+  /// Whether this is the ladder of the same vector and convention, for two of one encoding.
+  func isOfSameVector(as other: CoefficientLadder) -> Bool { row == other.row && convention == other.convention }
+
+  /// Whether every feature that is ever active is so on one side of a bound, so that codes can be decoded by `rows(at:)`.
+  var sharesRows: Bool {
+    if case .intervals(let all, _) = form { return all.areHalfLines }
+    return false
+  }
+
+  /// The codes at rising coefficients as weights of the decoder's rows.
+  /// - Precondition: `sharesRows`.
+  func rows(at coefficients: [Float]) -> LadderRows {
+    guard case .intervals(let all, _) = form else { preconditionFailure("features have no intervals of their own") }
+    return all.rows(at: coefficients, slopes: values.slopes, intercepts: values.intercepts)
   }
 
   /// L0 of the code at a coefficient.

@@ -22,10 +22,10 @@ package struct DecompositionVariant: Sendable {
   /// `[d]`.
   package var reconstruction: [Float]
   package var metrics: DecompositionMetrics
-  /// d_j . v / ||d_j|| of the code's features, in its order.
+  /// d_j . v / ||d_j|| of all features at coefficient 1, `[F]`.
   var projections: [Float]
-  /// Whether each of the code's features is active for the zero vector too.
-  var inZeroVector: [Bool]
+  /// The zero vector's code.
+  var zero: ZeroCode
 
   /// Whether its reconstruction is an output of the task: as configured, at coefficient 1.
   package var isStored: Bool { isConfigured && coefficient == 1 }
@@ -36,9 +36,10 @@ package struct DecompositionVariant: Sendable {
   /// The code's features by falling magnitude of their coefficients (ties: lower index), at most `limit`.
   package func features(limit: Int? = nil) -> [DecomposedFeature] {
     code.byFallingMagnitude.prefix(limit ?? code.count).map { place in
-      DecomposedFeature(
-        index: Int(code.indices[place]), coefficient: code.values[place], projection: projections[place],
-        inZeroVector: inZeroVector[place])
+      let feature = code.indices[place]
+      return DecomposedFeature(
+        index: Int(feature), coefficient: code.values[place],
+        projection: projections[Int(feature)] * Float(coefficient), inZeroVector: zero.contains(feature))
     }
   }
 

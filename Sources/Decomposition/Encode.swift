@@ -1,15 +1,13 @@
 internal import SparseAutoencoders
 
 extension EncodedVectors {
-  /// `encode`: f(c v), as a code that is already there (the ladder's).
-  func encode(_ row: Int, coefficient: Float, code: SignedCode) -> WholeCode {
-    WholeCode(
-      code: code, bias: 1, scale: encoding.outputScale(row, coefficient: coefficient),
-      activations: .init(code: code, amplitude: encoding.amplitude(row, coefficient: coefficient)))
-  }
-
   /// `encode`: f(c v).
-  func encode(_ row: Int, coefficient: Float, convention: SparseAutoencoder.InputConvention) -> WholeCode {
-    encode(row, coefficient: coefficient, code: code(row, coefficient: coefficient, convention: convention))
+  /// - Parameter ladder: the vector's.
+  func encode(_ row: Int, coefficient: Float, on ladder: CoefficientLadder) -> WholeCode {
+    let code = ladder.code(at: coefficient)
+    return WholeCode(
+      code: code, bias: 1, scale: encoding.outputScale(row, coefficient: coefficient),
+      activations: .init(code: code, amplitude: encoding.amplitude(row, coefficient: coefficient)),
+      rung: ladder.sharesRows ? .init(ladder: ladder, coefficient: coefficient) : nil)
   }
 }

@@ -18,10 +18,7 @@ struct EncoderCodes {
     let (row, convention) = (planned.row, planned.convention)
     switch planned.method {
     case .encode:
-      if planned.coefficient == 1 { return encoded.encode(row, coefficient: 1, convention: convention) }
-      let coefficient = Float(planned.coefficient)
-      let code = ladder(row, convention).code(at: coefficient)
-      return encoded.encode(row, coefficient: coefficient, code: code)
+      return encoded.encode(row, coefficient: Float(planned.coefficient), on: ladder(row, convention))
     case .encodeScaled:
       return request.activations?.medianNorm.map {
         encoded.encodeScaled(row, norm: norm(request.subjects[row].vector), medianNorm: $0, convention: convention)

@@ -83,8 +83,6 @@ struct SubjectDecompositions: Sendable {
     if let energy = cut.negativeEnergy, common.vectorNorm > 0 {
       common.negativeEnergy = energy / (common.vectorNorm * common.vectorNorm)
     }
-    let ownProjections = cut.code.indices.map { projections[Int($0)] * Float(coefficient) }
-    let inZeroVector = cut.code.indices.map { context.zero.contains($0) }
     return DecompositionNaming.conventions(of: method.rawValue).map { convention in
       let withBias = convention == "with-bias"
       let reconstruction = withBias ? cut.withBias ?? cut.withoutBias : cut.withoutBias
@@ -94,7 +92,7 @@ struct SubjectDecompositions: Sendable {
         subject: row, behaviour: subject.behaviour, method: method, sparsity: sparsity, convention: convention,
         inputConvention: planned.convention, isConfigured: isConfigured, coefficient: coefficient,
         width: autoencoder.width, code: cut.code, reconstruction: reconstruction, metrics: metrics,
-        projections: ownProjections, inZeroVector: inZeroVector)
+        projections: projections, zero: context.zero)
     }
   }
 

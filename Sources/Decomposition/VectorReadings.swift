@@ -15,11 +15,11 @@ struct VectorReadings: Sendable {
   /// Reads the decoder, and the pairs' activations through the encoder.
   /// - Parameters:
   ///   - encoded: the request's vectors.
-  ///   - codes: rows that go through the decoder in the same pass.
+  ///   - codes: weights that go through the decoder in the same pass.
   /// - Returns: what is shared, and what the codes become at the decoder's own scale, `[codes.rows, d]`.
   /// - Throws: `InputError` for a decoder that is not finite, and what `checkpoint` throws.
   static func read(
-    _ request: DecompositionRequest, _ encoded: EncodedVectors, decoding codes: SparseRows, pool: ThreadPool,
+    _ request: DecompositionRequest, _ encoded: EncodedVectors, decoding codes: RowWeights, pool: ThreadPool,
     checkpoint: (Double) throws -> Void
   ) throws -> (readings: VectorReadings, decoded: Matrix) {
     let autoencoder = encoded.autoencoder

@@ -17,6 +17,14 @@ struct WholeCode: Sendable {
   /// The encoder's own activations, where the code is made of those of one input: what is compared with f(0).
   var activations: Activations?
 
+  /// The place on the ladder that the code is: undivided, it goes through the decoder together with the ladder's other rungs.
+  var rung: Rung?
+
+  struct Rung: Sendable {
+    var ladder: CoefficientLadder
+    var coefficient: Float
+  }
+
   struct Activations: Sendable {
     /// f(c v), at the amplitude a(c).
     var code: SignedCode

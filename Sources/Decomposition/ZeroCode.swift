@@ -1,3 +1,4 @@
+internal import Kernels
 internal import SweepRecords
 
 /// The code of the zero vector, f(0), and how other codes overlap with it.
@@ -61,7 +62,7 @@ struct ZeroCode: Sendable {
   }
 
   private static func square(_ code: SignedCode) -> Double {
-    code.values.reduce(0.0) { $0 + Double($1) * Double($1) }
+    dotInDouble(code.values, code.values)
   }
 
   /// The sum over the features that both codes have, rising.

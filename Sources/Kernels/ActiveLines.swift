@@ -46,11 +46,18 @@ package struct ActiveLines: Sendable {
     }
   }
 
+  /// The entries of one row, `[features]`. O(features).
+  package func code(of products: [Float], amplitude: Float) -> (indices: [Int32], values: [Float]) {
+    precondition(products.count == intercepts.count, "shapes must agree")
+    return products.withUnsafeBufferPointer { $0.baseAddress.map { code(of: $0, amplitude, 0) } ?? ([], []) }
+  }
+
   private func code(
     of products: UnsafePointer<Float>, _ amplitude: Float, _ first: Int
   ) -> (indices: [Int32], values: [Float]) {
-    withUnsafeTemporaryAllocation(of: Int32.self, capacity: intercepts.count) { indices in
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: intercepts.count) { values in
+    let capacity = intercepts.count + Found.slack
+    return withUnsafeTemporaryAllocation(of: Int32.self, capacity: capacity) { indices in
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: capacity) { values in
         var found = Found(first: first, indices: indices, values: values)
         scan(products, amplitude, into: &found)
         return (Array(indices[..<found.count]), Array(values[..<found.count]))
@@ -65,6 +72,9 @@ package struct ActiveLines: Sendable {
     let values: UnsafeMutableBufferPointer<Float>
     var count = 0
 
+    /// Sixteen are written where some are found.
+    static let slack = 16
+
     @inline(__always) mutating func append(_ feature: Int, _ value: Float) {
       indices.initializeElement(at: count, to: Int32(truncatingIfNeeded: first &+ feature))
       values.initializeElement(at: count, to: value)
@@ -72,12 +82,23 @@ package struct ActiveLines: Sendable {
     }
 
     @inline(__always) mutating func append(_ mask: UInt16, of sixteen: SIMD16<Float>, at feature: Int) {
-      var rest = mask
-      while rest != 0 {
-        let lane = rest.trailingZeroBitCount
-        append(feature &+ lane, sixteen[lane])
-        rest &= rest &- 1
-      }
+      #if X86_64_V4
+        guard let indices = indices.baseAddress, let values = values.baseAddress else { return }
+        let lanes = SIMD16<Int32>(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+        let features = lanes &+ Int32(truncatingIfNeeded: first &+ feature)
+        UnsafeMutableRawPointer(values + count).storeBytes(
+          of: processor_compress16(sixteen, mask), as: SIMD16<Float>.self)
+        UnsafeMutableRawPointer(indices + count).storeBytes(
+          of: processor_compress16(unsafeBitCast(features, to: SIMD16<Float>.self), mask), as: SIMD16<Float>.self)
+        count &+= mask.nonzeroBitCount
+      #else
+        var rest = mask
+        while rest != 0 {
+          let lane = rest.trailingZeroBitCount
+          append(feature &+ lane, sixteen[lane])
+          rest &= rest &- 1
+        }
+      #endif
     }
   }
 

@@ -1,4 +1,4 @@
-/// The rows of B that a sparse matrix names, in blocks that stay in the cache while every sparse row takes its entries from them.
+/// The rows of B that have weights, in blocks that stay in the cache while every row of the result takes what it needs from them.
 struct BlockWalk {
   /// The rows that are named, rising.
   let named: [Int32]
@@ -8,6 +8,8 @@ struct BlockWalk {
   let cuts: [Int]
   /// Which one of its block's named rows each entry takes.
   let places: [Int32]
+  /// Likewise for the entries of each ladder's sides.
+  let ladderPlaces: [(counting: [Int32], ending: [Int32])]
   /// The first block of each group of B's rows, and what follows the last.
   let groups: [Int]
   /// Rows of the sparse matrix.
@@ -24,26 +26,37 @@ struct BlockWalk {
     let entries = s.indices.count
     guard entries >= 4 * named.count, Self.size * entries >= 4 * s.rows * named.count else { return nil }
     let bounds = Array(stride(from: 0, to: named.count, by: Self.size)) + [named.count]
-    self.init(s, named, bounds: bounds, groups: [0, bounds.count - 1])
+    self.init(RowWeights(sparse: s), named, bounds: bounds, groups: [0, bounds.count - 1])
   }
 
-  /// Group i holds what is named of B's rows from `i * rowsPerGroup` to the next group's first, in as many blocks of equal size as it
-  /// takes to stay below one and a half times `size`.
-  init(_ s: SparseRows, named: [Int32], rowsPerGroup: Int) {
+  /// Group i holds what is named of B's rows from `i * rowsPerGroup` to the next group's first: with ladders in their own blocks, else
+  /// in as many blocks of equal size as it takes to stay below one and a half times `size`.
+  /// - Precondition: where there are ladders, groups consist of whole blocks of theirs.
+  init(_ weights: RowWeights, named: [Int32], rowsPerGroup: Int) {
+    let size = LadderRows.rowsPerBlock
+    precondition(weights.ladders.isEmpty || rowsPerGroup % size == 0, "a ladder's blocks are not cut")
     var (bounds, groups) = ([0], [0])
-    var first = 0
-    for end in stride(from: rowsPerGroup, to: s.columns + rowsPerGroup, by: rowsPerGroup) {
-      var place = first
-      while place < named.count && named[place] < end { place += 1 }
-      let blocks = (2 * (place - first) + 3 * Self.size - 1) / (3 * Self.size)
-      for block in 0..<blocks { bounds.append(first + (place - first) * (block + 1) / blocks) }
+    var place = 0
+    func skip(to row: Int) { while place < named.count && named[place] < row { place += 1 } }
+    for end in stride(from: rowsPerGroup, to: weights.sparse.columns + rowsPerGroup, by: rowsPerGroup) {
+      if weights.ladders.isEmpty {
+        let first = place
+        skip(to: end)
+        let blocks = (2 * (place - first) + 3 * Self.size - 1) / (3 * Self.size)
+        for block in 0..<blocks { bounds.append(first + (place - first) * (block + 1) / blocks) }
+      } else {
+        for last in stride(from: end - rowsPerGroup, to: min(end, weights.sparse.columns), by: size) {
+          skip(to: last + size)
+          bounds.append(place)
+        }
+      }
       groups.append(bounds.count - 1)
-      first = place
     }
-    self.init(s, named, bounds: bounds, groups: groups)
+    self.init(weights, named, bounds: bounds, groups: groups)
   }
 
-  private init(_ s: SparseRows, _ named: [Int32], bounds: [Int], groups: [Int]) {
+  private init(_ weights: RowWeights, _ named: [Int32], bounds: [Int], groups: [Int]) {
+    let s = weights.sparse
     (self.named, self.bounds, self.groups) = (named, bounds, groups)
     rows = s.rows
     var ranks = [Int32](repeating: 0, count: s.columns)
@@ -65,5 +78,11 @@ struct BlockWalk {
       written = bounds.count * s.rows
     }
     self.places = places
+    ladderPlaces = weights.ladders.map { ladder in
+      func places(_ side: LadderRows.Side) -> [Int32] {
+        side.rows.map { ranks[Int($0)] - Int32(truncatingIfNeeded: bounds[Int($0) / LadderRows.rowsPerBlock]) }
+      }
+      return (places(ladder.counting), places(ladder.ending))
+    }
   }
 }

@@ -8,16 +8,18 @@ internal import CProcessor
 
 // The lanes and their multiply-add are those of RowSums again: without whole-module optimisation nothing is inlined across files.
 
-/// The sums of B's rows for sparse rows that have much in common: a block of B's rows after the other, a strip of columns after
-/// the other, each copied to where its rows lie side by side, for all sparse rows.
-///
-/// In B, rows lie a multiple of a power of two apart more often than not, and share a few of the cache's sets.
+/// The sums of B's rows for weights that have much in common: a block of B's rows after the other, a strip of columns after the other,
+/// for all sparse rows and ladders. Where these are many, they find the strip copied to where its rows lie side by side: in B, rows lie a
+/// multiple of a power of two apart more often than not, and share a few of the cache's sets.
 struct SharedRowSums {
   let walk: BlockWalk
-  private let values: UnsafePointer<Float>
+  private let weights: RowWeights
   private let base: UnsafeRawPointer
   private let type: ElementType
   private let columns: Int
+  private let climbs: [Climb]
+  /// Rows of the result.
+  private let rows: Int
   /// The chains so far, `[strips][rows][strip]`.
   private let sums: UnsafeMutablePointer<Float>
 
@@ -28,53 +30,64 @@ struct SharedRowSums {
 
   /// Free it with `deallocate`.
   /// - Parameters:
-  ///   - values: of the entries that the walk is made of.
+  ///   - walk: made of the weights.
   ///   - base: B, of `columns` columns, row-major, of any alignment.
-  init(
-    walk: BlockWalk, values: UnsafePointer<Float>, base: UnsafeRawPointer, type: ElementType, columns: Int
-  ) {
-    (self.walk, self.values, self.base, self.type, self.columns) = (walk, values, base, type, columns)
-    let count = (columns + Self.strip - 1) / Self.strip * walk.rows * Self.strip
+  init(walk: BlockWalk, _ weights: RowWeights, base: UnsafeRawPointer, type: ElementType, columns: Int) {
+    (self.walk, self.weights, self.base, self.type, self.columns) = (walk, weights, base, type, columns)
+    rows = weights.rows
+    var firstRow = weights.sparse.rows
+    climbs = weights.ladders.indices.map { place in
+      let (ladder, places) = (weights.ladders[place], walk.ladderPlaces[place])
+      defer { firstRow += ladder.coefficients.count }
+      return Climb(ladder, counting: places.counting, ending: places.ending, firstRow: firstRow)
+    }
+    let count = (columns + Self.strip - 1) / Self.strip * rows * Self.strip
     sums = .allocateAligned(count)
     sums.initialize(repeating: 0, count: count)
   }
 
-  func deallocate() { sums.deallocate() }
+  func deallocate() {
+    sums.deallocate()
+    for climb in climbs { climb.deallocate() }
+  }
 
   /// Goes on with all chains by some of the walk's blocks, which must follow those before. Threads take strips of their own, or,
-  /// where there are too few, rows.
+  /// where there are too few, sparse rows and ladders.
   func add(_ blocks: Range<Int>, _ pool: ThreadPool) {
     let entries =
       walk.cuts[blocks.upperBound * walk.rows..<(blocks.upperBound + 1) * walk.rows].reduce(0, +)
       - walk.cuts[blocks.lowerBound * walk.rows..<(blocks.lowerBound + 1) * walk.rows].reduce(0, +)
-    if pool.threads == 1 || entries * columns < 1 << 16 { return add(blocks, strips: 0..<strips, rows: 0..<walk.rows) }
+    let steps = weights.ladders.reduce(entries) { $0 + 2 * blocks.count * $1.coefficients.count }
+    let sharers = walk.rows + weights.ladders.count
+    if pool.threads == 1 || steps * columns < 1 << 16 { return add(blocks, strips: 0..<strips, sharers: 0..<sharers) }
     let across = min(pool.threads, strips)
-    let down = min(walk.rows, (pool.threads + across - 1) / across)
+    let down = min(sharers, (pool.threads + across - 1) / across)
     pool.divide(across * down) { part in
       let (i, j) = (part / across, part % across)
       add(
         blocks, strips: strips * j / across..<strips * (j + 1) / across,
-        rows: walk.rows * i / down..<walk.rows * (i + 1) / down)
+        sharers: sharers * i / down..<sharers * (i + 1) / down)
     }
   }
 
   /// Writes the sums, `[rows, columns]`.
   func finish(into output: UnsafeMutablePointer<Float>, _ pool: ThreadPool) {
-    forEachRowGroup(walk.rows, columns, pool) { row in
+    forEachRowGroup(rows, columns, pool) { row in
       for strip in 0..<strips {
         let first = strip * Self.strip
         (output + (row * columns + first)).initialize(
-          from: sums + (strip * walk.rows + row) * Self.strip, count: min(Self.strip, columns - first))
+          from: sums + (strip * rows + row) * Self.strip, count: min(Self.strip, columns - first))
       }
     }
   }
 
-  private func add(_ blocks: Range<Int>, strips: Range<Int>, rows: Range<Int>) {
+  /// - Parameter sharers: of the sparse rows and the ladders after them.
+  private func add(_ blocks: Range<Int>, strips: Range<Int>, sharers: Range<Int>) {
     switch type {
     case .float32:
-      add(blocks, strips, rows, 4, { $0.loadUnaligned(as: Float.self) }, { $0.loadUnaligned(as: Lanes.self) })
+      add(blocks, strips, sharers, 4, { $0.loadUnaligned(as: Float.self) }, { $0.loadUnaligned(as: Lanes.self) })
     case .float16:
-      add(blocks, strips, rows, 2, { Float($0.loadUnaligned(as: Float16.self)) }) {
+      add(blocks, strips, sharers, 2, { Float($0.loadUnaligned(as: Float16.self)) }) {
         #if X86_64_V4
           processor_load_half16($0)
         #else
@@ -82,7 +95,7 @@ struct SharedRowSums {
         #endif
       }
     case .bfloat16:
-      add(blocks, strips, rows, 2, { Float(bitPattern: UInt32($0.loadUnaligned(as: UInt16.self)) << 16) }) {
+      add(blocks, strips, sharers, 2, { Float(bitPattern: UInt32($0.loadUnaligned(as: UInt16.self)) << 16) }) {
         #if X86_64_V4
           processor_load_bfloat16($0)
         #else
@@ -93,7 +106,7 @@ struct SharedRowSums {
   }
 
   @inline(__always) private func add(
-    _ blocks: Range<Int>, _ strips: Range<Int>, _ rows: Range<Int>, _ stride: Int,
+    _ blocks: Range<Int>, _ strips: Range<Int>, _ sharers: Range<Int>, _ stride: Int,
     _ load: (UnsafeRawPointer) -> Float, _ lanes: (UnsafeRawPointer) -> Lanes
   ) {
     let most = blocks.reduce(0) { max($0, walk.bounds[$1 + 1] - walk.bounds[$1]) }
@@ -101,30 +114,51 @@ struct SharedRowSums {
     defer { copy.deallocate() }
     // What a last, narrower strip leaves free.
     copy.initialize(repeating: 0, count: most * Self.strip)
+    let some = sharers.clamped(to: 0..<walk.rows)
+    let ladders = max(walk.rows, sharers.lowerBound) &- walk.rows..<max(walk.rows, sharers.upperBound) &- walk.rows
     walk.named.withUnsafeBufferPointer { named in
-      walk.cuts.withUnsafeBufferPointer { cuts in
-        walk.places.withUnsafeBufferPointer { places in
-          guard let places = places.baseAddress else { return }
-          for block in blocks {
-            let own = UnsafeBufferPointer(rebasing: named[walk.bounds[block]..<walk.bounds[block &+ 1]])
-            let next = walk.bounds[block &+ 1]..<walk.bounds[min(block &+ 2, blocks.upperBound)]
-            let first = strips.lowerBound &* Self.strip
-            var ahead = Prefetch(
-              rows: UnsafeBufferPointer(rebasing: named[next]), base: base + first &* stride,
-              rowBytes: columns &* stride, bytes: (min(columns, strips.upperBound &* Self.strip) &- first) &* stride,
-              visits: rows.count &* strips.count)
-            for strip in strips {
-              copyStrip(strip, of: own, to: copy, stride, load, lanes)
-              for row in rows {
-                let entries = cuts[block &* walk.rows &+ row]..<cuts[(block &+ 1) &* walk.rows &+ row]
-                ahead.advance()
-                if entries.isEmpty { continue }
-                add(entries, of: copy, places, to: sums + (strip &* walk.rows &+ row) &* Self.strip)
-              }
-            }
+      for block in blocks {
+        let own = UnsafeBufferPointer(rebasing: named[walk.bounds[block]..<walk.bounds[block &+ 1]])
+        if own.isEmpty { continue }
+        let next = walk.bounds[block &+ 1]..<walk.bounds[min(block &+ 2, blocks.upperBound)]
+        let first = strips.lowerBound &* Self.strip
+        var ahead = Prefetch(
+          rows: UnsafeBufferPointer(rebasing: named[next]), base: base + first &* stride,
+          rowBytes: columns &* stride, bytes: (min(columns, strips.upperBound &* Self.strip) &- first) &* stride,
+          visits: (some.count + ladders.count) &* strips.count)
+        for strip in strips {
+          let target = sums + strip &* rows &* Self.strip
+          if some.count &+ ladders.count <= Self.readersInPlace && (strip &+ 1) &* Self.strip <= columns {
+            let source = base + strip &* Self.strip &* stride
+            add(
+              some, ladders, block, to: target, &ahead, Lanes.scalarCount &* stride, lanes,
+              { source + Int(own[Int($0)]) &* columns &* stride })
+          } else {
+            copyStrip(strip, of: own, to: copy, stride, load, lanes)
+            add(
+              some, ladders, block, to: target, &ahead, MemoryLayout<Lanes>.size,
+              { $0.loadUnaligned(as: Lanes.self) }, { UnsafeRawPointer(copy + Int($0) &* Self.strip) })
           }
         }
       }
+    }
+  }
+
+  /// So few sparse rows and ladders read B where it lies.
+  private static let readersInPlace = 2
+
+  /// Adds what sparse rows and ladders take from a block to a strip of their sums.
+  /// - Parameters:
+  ///   - step: bytes from lanes to lanes.
+  ///   - row: where one of the block's named rows has its strip.
+  @inline(__always) private func add(
+    _ some: Range<Int>, _ ladders: Range<Int>, _ block: Int, to sums: UnsafeMutablePointer<Float>,
+    _ ahead: inout Prefetch, _ step: Int, _ lanes: (UnsafeRawPointer) -> Lanes, _ row: (Int32) -> UnsafeRawPointer
+  ) {
+    addSparse(some, block, to: sums, &ahead, step, lanes, row)
+    for ladder in ladders {
+      ahead.advance()
+      climb(climbs[ladder], block, to: sums + climbs[ladder].firstRow &* Self.strip, step, lanes, row)
     }
   }
 
@@ -152,10 +186,31 @@ struct SharedRowSums {
     }
   }
 
-  /// - Parameter places: which row of the copy each entry takes.
+  /// Adds what some sparse rows take from a block to a strip of their sums.
+  @inline(__always) private func addSparse(
+    _ some: Range<Int>, _ block: Int, to sums: UnsafeMutablePointer<Float>, _ ahead: inout Prefetch, _ step: Int,
+    _ lanes: (UnsafeRawPointer) -> Lanes, _ row: (Int32) -> UnsafeRawPointer
+  ) {
+    walk.cuts.withUnsafeBufferPointer { cuts in
+      walk.places.withUnsafeBufferPointer { places in
+        weights.sparse.values.withUnsafeBufferPointer { values in
+          guard let places = places.baseAddress, let values = values.baseAddress else { return }
+          for sparse in some {
+            ahead.advance()
+            let entries = cuts[block &* walk.rows &+ sparse]..<cuts[(block &+ 1) &* walk.rows &+ sparse]
+            if entries.isEmpty { continue }
+            add(entries, places, values, to: sums + sparse &* Self.strip, step, lanes, row)
+          }
+        }
+      }
+    }
+  }
+
+  /// - Parameter places: which of the block's rows each entry takes.
   @inline(__always) private func add(
-    _ entries: Range<Int>, of copy: UnsafePointer<Float>, _ places: UnsafePointer<Int32>,
-    to target: UnsafeMutablePointer<Float>
+    _ entries: Range<Int>, _ places: UnsafePointer<Int32>, _ values: UnsafePointer<Float>,
+    to target: UnsafeMutablePointer<Float>, _ step: Int, _ lanes: (UnsafeRawPointer) -> Lanes,
+    _ row: (Int32) -> UnsafeRawPointer
   ) {
     let sums = UnsafeMutableRawPointer(target)
     let size = MemoryLayout<Lanes>.size
@@ -169,16 +224,16 @@ struct SharedRowSums {
     var s7 = sums.loadUnaligned(fromByteOffset: 7 &* size, as: Lanes.self)
     var entry = entries.lowerBound
     while entry < entries.upperBound {
-      let row = UnsafeRawPointer(copy + Int(places[entry]) &* Self.strip)
+      let row = row(places[entry])
       let weight = Lanes(repeating: values[entry])
-      s0 = fused(weight, row.loadUnaligned(as: Lanes.self), s0)
-      s1 = fused(weight, row.loadUnaligned(fromByteOffset: 1 &* size, as: Lanes.self), s1)
-      s2 = fused(weight, row.loadUnaligned(fromByteOffset: 2 &* size, as: Lanes.self), s2)
-      s3 = fused(weight, row.loadUnaligned(fromByteOffset: 3 &* size, as: Lanes.self), s3)
-      s4 = fused(weight, row.loadUnaligned(fromByteOffset: 4 &* size, as: Lanes.self), s4)
-      s5 = fused(weight, row.loadUnaligned(fromByteOffset: 5 &* size, as: Lanes.self), s5)
-      s6 = fused(weight, row.loadUnaligned(fromByteOffset: 6 &* size, as: Lanes.self), s6)
-      s7 = fused(weight, row.loadUnaligned(fromByteOffset: 7 &* size, as: Lanes.self), s7)
+      s0 = fused(weight, lanes(row), s0)
+      s1 = fused(weight, lanes(row + step), s1)
+      s2 = fused(weight, lanes(row + 2 &* step), s2)
+      s3 = fused(weight, lanes(row + 3 &* step), s3)
+      s4 = fused(weight, lanes(row + 4 &* step), s4)
+      s5 = fused(weight, lanes(row + 5 &* step), s5)
+      s6 = fused(weight, lanes(row + 6 &* step), s6)
+      s7 = fused(weight, lanes(row + 7 &* step), s7)
       entry &+= 1
     }
     sums.storeBytes(of: s0, toByteOffset: 0, as: Lanes.self)
@@ -189,6 +244,71 @@ struct SharedRowSums {
     sums.storeBytes(of: s5, toByteOffset: 5 &* size, as: Lanes.self)
     sums.storeBytes(of: s6, toByteOffset: 6 &* size, as: Lanes.self)
     sums.storeBytes(of: s7, toByteOffset: 7 &* size, as: Lanes.self)
+  }
+
+  /// Half a strip after the other, so that chains of slopes and of intercepts have four lanes each.
+  @inline(__always) private func climb(
+    _ ladder: Climb, _ block: Int, to sums: UnsafeMutablePointer<Float>, _ step: Int,
+    _ lanes: (UnsafeRawPointer) -> Lanes, _ row: (Int32) -> UnsafeRawPointer
+  ) {
+    let last = ladder.rungs &- 1
+    for half in 0..<2 {
+      let target = sums + half &* 4 &* Lanes.scalarCount
+      climb(
+        ladder.counting, block, ladder.coefficients, ladder.rungs, by: 1, to: target, step, lanes,
+        { row($0) + half &* 4 &* step })
+      climb(
+        ladder.ending, block, ladder.coefficients + last, ladder.rungs, by: -1, to: target + last &* Self.strip, step,
+        lanes, { row($0) + half &* 4 &* step })
+    }
+  }
+
+  /// - Parameter direction: to the coefficient that is met next.
+  @inline(__always) private func climb(
+    _ side: Climb.Side, _ block: Int, _ coefficients: UnsafePointer<Float>, _ rungs: Int, by direction: Int,
+    to sums: UnsafeMutablePointer<Float>, _ step: Int, _ lanes: (UnsafeRawPointer) -> Lanes,
+    _ row: (Int32) -> UnsafeRawPointer
+  ) {
+    let first = side.starts[block]
+    if first == side.starts[block &+ 1] { return }
+    let ends = side.ends + block &* rungs
+    let size = MemoryLayout<Lanes>.size
+    let zero = Lanes(repeating: 0)
+    var (a0, a1, a2, a3) = (zero, zero, zero, zero)
+    var (b0, b1, b2, b3) = (zero, zero, zero, zero)
+    var entry = first
+    for rung in 0..<rungs {
+      let end = ends[rung]
+      while entry < end {
+        let row = row(side.entries[entry].place)
+        let slope = Lanes(repeating: side.entries[entry].slope)
+        let intercept = Lanes(repeating: side.entries[entry].intercept)
+        let r0 = lanes(row)
+        let r1 = lanes(row + step)
+        let r2 = lanes(row + 2 &* step)
+        let r3 = lanes(row + 3 &* step)
+        a0 = fused(slope, r0, a0)
+        a1 = fused(slope, r1, a1)
+        a2 = fused(slope, r2, a2)
+        a3 = fused(slope, r3, a3)
+        b0 = fused(intercept, r0, b0)
+        b1 = fused(intercept, r1, b1)
+        b2 = fused(intercept, r2, b2)
+        b3 = fused(intercept, r3, b3)
+        entry &+= 1
+      }
+      if entry == first { continue }
+      let coefficient = Lanes(repeating: coefficients[rung &* direction])
+      let target = UnsafeMutableRawPointer(sums + rung &* direction &* Self.strip)
+      @inline(__always) func add(_ lane: Int, _ a: Lanes, _ b: Lanes) {
+        let sum = fused(coefficient, a, target.loadUnaligned(fromByteOffset: lane &* size, as: Lanes.self)) + b
+        target.storeBytes(of: sum, toByteOffset: lane &* size, as: Lanes.self)
+      }
+      add(0, a0, b0)
+      add(1, a1, b1)
+      add(2, a2, b2)
+      add(3, a3, b3)
+    }
   }
 }
 

@@ -24,6 +24,29 @@ package func multiply(
   }
 }
 
+/// The same for any weights, `[weights.rows, columns]`: the sparse rows' sums, then those of the ladders, as `LadderRows` defines them.
+package func multiply(
+  _ weights: RowWeights, rowMajor b: RawSpan, type: ElementType, columns: Int, pool: ThreadPool
+) -> Matrix {
+  if weights.ladders.isEmpty {
+    return multiply(weights.sparse, rowMajor: b, type: type, columns: columns, pool: pool)
+  }
+  let named = weights.named
+  precondition(b.byteCount == weights.sparse.columns * columns * type.bytes, "the second factor must fit the first")
+  return b.withUnsafeBytes { bytes in
+    Matrix(rows: weights.rows, columns: columns) { output in
+      guard let base = bytes.baseAddress, !named.isEmpty else {
+        return output.initialize(repeating: 0, count: weights.rows * columns)
+      }
+      let walk = BlockWalk(weights, named: named, rowsPerGroup: LadderRows.rowsPerBlock)
+      let sums = SharedRowSums(walk: walk, weights, base: base, type: type, columns: columns)
+      defer { sums.deallocate() }
+      sums.add(0..<walk.blocks, pool)
+      sums.finish(into: output, pool)
+    }
+  }
+}
+
 /// Sparse rows whose sums are made together: those that share take a second copy of their results.
 private let rowsAtOnce = 4096
 
@@ -37,7 +60,7 @@ private func addRows(
         return output.initialize(repeating: 0, count: s.rows * columns)
       }
       if let walk = BlockWalk(sharing: s) {
-        let sums = SharedRowSums(walk: walk, values: values, base: base, type: type, columns: columns)
+        let sums = SharedRowSums(walk: walk, RowWeights(sparse: s), base: base, type: type, columns: columns)
         defer { sums.deallocate() }
         sums.add(0..<walk.blocks, pool)
         sums.finish(into: output, pool)

@@ -54,6 +54,12 @@ package struct Encoding: Sendable {
     lines(convention).code(projections.row(row), amplitude: amplitude(row, coefficient: coefficient))
   }
 
+  /// What makes the codes of one vector at any coefficient, as sparse entries; nil where features compete.
+  package func activeLines(_ convention: SparseAutoencoder.InputConvention) -> ActiveLines? { lines(convention).active }
+
+  /// Products of one vector with the encoder's columns, `[F]`: what `activeLines` makes codes of.
+  package func products(_ row: Int) -> [Float] { projections.row(row) }
+
   /// The code of the zero vector, dense, `[F]`.
   package func zeroCode(_ convention: SparseAutoencoder.InputConvention) -> [Float] { lines(convention).zeroCode }
 

@@ -63,7 +63,7 @@ extension SparseAutoencoder {
     _ codes: SparseRows, addingDecoderBias: Bool, scales: [OutputScale]? = nil, pool: ThreadPool
   ) -> Matrix {
     precondition(scales.map { $0.count == codes.rows } ?? true, "one scale a row")
-    var output = decodedUnscaled(codes, pool: pool)
+    var output = decodedUnscaled(RowWeights(sparse: codes), pool: pool)
     if addingDecoderBias { add(1, decoderBias, toRowsOf: &output, pool: pool) }
     if scales == nil && unitScale.factor == 1 { return output }
     for row in 0..<output.rows {
@@ -74,8 +74,8 @@ extension SparseAutoencoder {
   }
 
   /// z W_dec at the decoder's own scale, `[n, F]` to `[n, d]`: `decode` before bias and output scale.
-  package func decodedUnscaled(_ codes: SparseRows, pool: ThreadPool) -> Matrix {
-    precondition(codes.columns == width, "codes must be of the SAE's width")
+  package func decodedUnscaled(_ codes: RowWeights, pool: ThreadPool) -> Matrix {
+    precondition(codes.sparse.columns == width, "codes must be of the SAE's width")
     return decoder.sums(of: scaledForDecoder(codes, pool: pool), pool: pool)
   }
 
@@ -111,10 +111,10 @@ extension SparseAutoencoder {
   /// `decoderProjections` of vectors `[n, d]`, `[n, F]`, and `decodedUnscaled` of codes `[m, F]`, `[m, d]`, by one read of the decoder,
   /// which gives its norms too if they are not known yet. An SAE that rescales by them needs a read before that.
   package func decoderPass(
-    projecting vectors: Matrix, decoding codes: SparseRows, pool: ThreadPool
+    projecting vectors: Matrix, decoding codes: RowWeights, pool: ThreadPool
   ) -> (projections: Matrix, decoded: Matrix) {
     precondition(vectors.columns == dimension, "vectors must be of the SAE's dimension")
-    precondition(codes.columns == width, "codes must be of the SAE's width")
+    precondition(codes.sparse.columns == width, "codes must be of the SAE's width")
     let scaled = scaledForDecoder(codes, pool: pool)
     let pass = decoder.pass(
       multiplying: vectors, adding: scaled, wantsNorms: knownDecoderNorms == nil, pool: pool)
@@ -123,9 +123,10 @@ extension SparseAutoencoder {
   }
 
   /// What W_dec's rows as stored are multiplied by.
-  private func scaledForDecoder(_ codes: SparseRows, pool: ThreadPool) -> SparseRows {
+  private func scaledForDecoder(_ codes: RowWeights, pool: ThreadPool) -> RowWeights {
     guard case .topK(_, true) = architecture else { return codes }
-    return codes.divided(byColumn: decoderNorms(pool: pool))
+    precondition(codes.ladders.isEmpty, "features that compete have no ladder")
+    return RowWeights(sparse: codes.sparse.divided(byColumn: decoderNorms(pool: pool)))
   }
 
   /// The encoder's directions w_j of the named features as rows, float32, `[indices.count, d]`.

@@ -55,14 +55,14 @@ struct StoredMatrix: Sendable {
     withBytes { multiply(x, transposedRowMajor: $0, type: type, rows: rows, pool: pool) }
   }
 
-  /// x B^T, S B and, where asked for, the norms of B's rows in one pass over the matrix, for x `[n, columns]` and S `[m, rows]`.
-  func pass(multiplying x: Matrix, adding s: SparseRows, wantsNorms: Bool, pool: ThreadPool) -> RowPass {
-    withBytes { RowPass(over: $0, type: type, multiplying: x, adding: s, wantsNorms: wantsNorms, pool: pool) }
+  /// x B^T, the sums of weighted rows and, where asked for, the norms of B's rows in one pass over the matrix, for x `[n, columns]`.
+  func pass(multiplying x: Matrix, adding weights: RowWeights, wantsNorms: Bool, pool: ThreadPool) -> RowPass {
+    withBytes { RowPass(over: $0, type: type, multiplying: x, adding: weights, wantsNorms: wantsNorms, pool: pool) }
   }
 
-  /// S B for S `[m, rows]`, reading only the rows that it names.
-  func sums(of s: SparseRows, pool: ThreadPool) -> Matrix {
-    withBytes { multiply(s, rowMajor: $0, type: type, columns: columns, pool: pool) }
+  /// The sums of weighted rows, reading only those that have a weight.
+  func sums(of weights: RowWeights, pool: ThreadPool) -> Matrix {
+    withBytes { multiply(weights, rowMajor: $0, type: type, columns: columns, pool: pool) }
   }
 
   /// The rows as weights, every element divided by its row's divisor, packed as float32.
@@ -115,7 +115,7 @@ struct StoredMatrix: Sendable {
 
   /// Norms of the rows, `[rows]`; reads the matrix once.
   func rowNorms(pool: ThreadPool) -> [Float] {
-    let (vectors, codes) = (Matrix(rows: 0, columns: columns), SparseRows(columns: rows))
+    let (vectors, codes) = (Matrix(rows: 0, columns: columns), RowWeights(sparse: SparseRows(columns: rows)))
     return pass(multiplying: vectors, adding: codes, wantsNorms: true, pool: pool).norms ?? []
   }
 

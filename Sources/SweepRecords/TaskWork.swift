@@ -2,7 +2,7 @@ internal import Foundation
 
 /// The version of the arithmetic: raised by whatever changes the bits of a result (protocol.md). Part of every task's
 /// key.
-package let numericsVersion = 1
+package let numericsVersion = 2
 
 /// Where an input of a task comes from.
 package enum InputReference: Codable, Hashable, Sendable {

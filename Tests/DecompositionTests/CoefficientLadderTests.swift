@@ -89,6 +89,20 @@ struct CoefficientLadderTests {
     #expect(axis.l0 == [1, 2, 1, 2] && axis.zeroOverlap == [1, 0.5, 0, 0])
   }
 
+  /// Gates and magnitudes that open in opposite directions leave features no half-line.
+  @Test func intervalsWithTwoBoundsShareNoRows() {
+    let whole = ActiveIntervals.wholeAxis
+    let halves: [(feature: Int32, range: ClosedRange<Float>)] = [
+      (0, 1...whole.upperBound), (1, whole.lowerBound ... -2), (3, whole),
+    ]
+    let half = ActiveIntervals(halves, width: 5)
+    let between = ActiveIntervals(halves + [(4, -1...1)], width: 5)
+    #expect(half.areHalfLines && !between.areHalfLines)
+    #expect([-3, -2, 0, 1, 2].map { half.count(at: $0) } == [2, 2, 1, 2, 2])
+    #expect([-3, -2, 0, 1, 2].map { between.count(at: $0) } == [2, 2, 2, 3, 2])
+    #expect(between.steps == [whole.lowerBound, Float(-2).nextUp, -1, 1, Float(1).nextUp])
+  }
+
   @Test(arguments: names)
   func axisIsTheLadderOverAllCoefficients(_ name: String) throws {
     let autoencoder = try Golden.autoencoder(name)

@@ -147,6 +147,27 @@ struct DecomposerTests {
     }
   }
 
+  /// A ladder's reconstructions share their sums; each is still that of its own code, and the same without the others.
+  @Test(arguments: Golden.autoencoders)
+  func rungsAreDecodedAsIfTheyWereAlone(_ name: String) throws {
+    let autoencoder = try Golden.autoencoder(name)
+    let coefficients = [-3, -0.5, 0.25, 1, 2, 40]
+    let together = try variants(autoencoder, request(name, [.encode], [.all], coefficients: coefficients))
+    for coefficient in coefficients {
+      let found = together.filter { $0.coefficient == coefficient && $0.convention == "without-bias" }
+      let alone = try variants(autoencoder, request(name, [.encode], [.all], coefficients: [coefficient]))
+        .filter { $0.coefficient == coefficient && $0.convention == "without-bias" }
+      #expect(found.count == 4 && found.map(\.reconstruction) == alone.map(\.reconstruction))
+      for variant in found where variant.isConfigured {
+        let input = try Golden.input(name).row(variant.subject).map { $0 * Float(coefficient) }
+        let scales = autoencoder.outputScales(of: Matrix([input], columns: input.count))
+        let code = SparseRows(Matrix([variant.code.dense], columns: variant.width))
+        let expected = autoencoder.decode(code, addingDecoderBias: false, scales: scales, pool: pool).row(0)
+        #expect(relativeDifference(variant.reconstruction, expected) < 1e-5, "\(variant.behaviour) at \(coefficient)")
+      }
+    }
+  }
+
   @Test func theZeroVectorHasDefinedOutcomes() throws {
     for name in Golden.autoencoders {
       let autoencoder = try Golden.autoencoder(name)

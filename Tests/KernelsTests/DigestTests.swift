@@ -47,10 +47,23 @@ import Testing
   digest.add(multiply(codes, rowMajor: decoder.elements.span.bytes, type: .float32, columns: 150, pool: pool))
   digest.add(
     RowPass(
-      over: decoder.elements.span.bytes, type: .float32, multiplying: matrix(3, 150, seed: 16), adding: codes,
+      over: decoder.elements.span.bytes, type: .float32, multiplying: matrix(3, 150, seed: 16),
+      adding: RowWeights(sparse: codes),
       wantsNorms: true, pool: pool
     ).sums)
   #expect(digest.value == 813_341_365_058_168_133)
+}
+
+/// Likewise for ladders.
+@Test(arguments: [0, 1, 2]) func everyBuildGivesTheseLadders(width: Int) {
+  var digest = Digest()
+  let ladders = [LadderCase(rows: 300, coefficients: (1...64).map { Float($0) / 8 - 4 }, seed: 17).ladder]
+  let b = matrix(300, 150, seed: 18)
+  digest.add(
+    multiply(
+      RowWeights(sparse: SparseRows(columns: 300), ladders: ladders), rowMajor: b.elements.span.bytes, type: .float32,
+      columns: 150, pool: pools[width]))
+  #expect(digest.value == 7_348_754_039_450_833_016)
 }
 
 /// FNV-1a over 32-bit words.

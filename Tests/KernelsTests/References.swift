@@ -114,3 +114,59 @@ func referenceSums(_ s: SparseRows, _ b: Matrix) -> [Float] {
   }
   return output
 }
+
+/// A ladder as it is given.
+struct LadderCase {
+  var coefficients: [Float]
+  var slopes: [Float]
+  var intercepts: [Float]
+  /// Bounds by row; rows without one have no weight.
+  var from: [Int: Float]
+  var upTo: [Int: Float]
+
+  /// Every fourth row has no weight, every seventh of the others the bound of its neighbour.
+  init(rows: Int, coefficients: [Float], seed: UInt64) {
+    (slopes, intercepts) = (numbers(rows, seed: seed), numbers(rows, seed: seed + 1))
+    let bounds = numbers(rows, seed: seed + 2).map { 4 * $0 }
+    (from, upTo) = ([:], [:])
+    for row in 0..<rows where row % 4 != 3 {
+      let bound = bounds[row % 7 == 0 ? max(0, row - 1) : row]
+      if row % 3 == 0 { from[row] = bound } else { upTo[row] = bound }
+    }
+    self.coefficients = coefficients
+  }
+
+  var ladder: LadderRows {
+    func sorted(_ bounds: [Int: Float]) -> (bounds: [Float], rows: [Int32]) {
+      let order = bounds.sorted { ($0.value, $0.key) < ($1.value, $1.key) }
+      return (order.map(\.value), order.map { Int32($0.key) })
+    }
+    return LadderRows(
+      coefficients: coefficients, slopes: slopes, intercepts: intercepts, from: sorted(from), upTo: sorted(upTo))
+  }
+
+  /// Each coefficient for itself, as the documentation of `LadderRows` says, `[coefficients, columns]`.
+  func referenceSums(_ b: Matrix) -> [Float] {
+    coefficients.flatMap { coefficient -> [Float] in
+      var sums = [Float](repeating: 0, count: b.columns)
+      for block in stride(from: 0, to: b.rows, by: 128) {
+        let rows = block..<min(b.rows, block + 128)
+        let counting = rows.filter { from[$0].map { $0 <= coefficient } ?? false }
+          .sorted { (from[$0] ?? 0, $0) < (from[$1] ?? 0, $1) }
+        let ending = rows.filter { upTo[$0].map { $0 >= coefficient } ?? false }
+          .sorted { (upTo[$0] ?? 0, $0) > (upTo[$1] ?? 0, $1) }
+        for side in [counting, ending] where !side.isEmpty {
+          for column in 0..<b.columns {
+            var (slope, intercept): (Float, Float) = (0, 0)
+            for row in side {
+              slope.addProduct(slopes[row], b[row, column])
+              intercept.addProduct(intercepts[row], b[row, column])
+            }
+            sums[column] = sums[column].addingProduct(coefficient, slope) + intercept
+          }
+        }
+      }
+      return sums
+    }
+  }
+}

@@ -36,7 +36,8 @@ private func expectPass(
   let sums = referenceSums(s, b)
   for pool in pools {
     for wantsNorms in [true, false] {
-      let pass = RowPass(over: raw, type: type, multiplying: x, adding: s, wantsNorms: wantsNorms, pool: pool)
+      let pass = RowPass(
+        over: raw, type: type, multiplying: x, adding: RowWeights(sparse: s), wantsNorms: wantsNorms, pool: pool)
       let name: Comment = "\(m) \(d) \(rows) \(s.rows), \(`case`), \(pool.threads) threads"
       #expect(pass.products == referenceProduct(x, transposed: b), name)
       #expect(pass.norms == (wantsNorms ? (0..<rows).map { norm(b.row($0)) } : nil), name)

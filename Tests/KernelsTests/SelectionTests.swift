@@ -43,3 +43,12 @@ private func reference(_ values: [Float], _ k: Int, magnitude: Bool = false) -> 
   let m = matrix(30, 500, seed: 11)
   for pool in pools { #expect(topKRows(m, 9, pool: pool) == (0..<30).map { topK(m.row($0), 9) }) }
 }
+
+@Test func risingOrderIsAStableSort() {
+  var values = numbers(3000, seed: 21).map { ($0 * 50).rounded() * ($0 < 0.5 ? 1e-30 : 1e20) }
+  values += [0, -0.0, .infinity, -.infinity, .greatestFiniteMagnitude, .leastNonzeroMagnitude, -.leastNonzeroMagnitude]
+  let expected = values.indices.sorted { (values[$0], $0) < (values[$1], $1) }
+  #expect(risingOrder(values).map(Int.init) == expected)
+  #expect(risingOrder([1, .nan, -.infinity]) == [1, 2, 0])
+  #expect(risingOrder([]).isEmpty)
+}
