@@ -17,7 +17,6 @@ struct CutCode: Sendable {
 struct CodeBatch {
   private var builder: SparseRowsBuilder
   private var ladders: [BatchedLadder] = []
-  private var ladderEntries = 0
   private var cuts: [Cut] = []
   /// How many cuts each code has.
   private var counts: [Int] = []
@@ -41,9 +40,15 @@ struct CodeBatch {
     var ladder: CoefficientLadder
     /// In the order of `append`.
     var coefficients: [Float] = []
+    /// Entries of their codes.
+    var entries: [Int32] = []
 
     /// The rungs by rising coefficient.
     var order: [Int] { coefficients.indices.sorted { (coefficients[$0], $0) < (coefficients[$1], $1) } }
+
+    var rows: LadderRows {
+      ladder.rows(at: order.map { coefficients[$0] }, of: rising(entries, below: ladder.width))
+    }
   }
 
   init(_ autoencoder: SparseAutoencoder) {
@@ -53,16 +58,14 @@ struct CodeBatch {
 
   /// What goes through the decoder, `rowCount` rows: cuts in the order of `append`, some followed by the row of their negative part,
   /// then ladders. O(entries + ladders (F + F / 128 rungs)).
-  var weights: RowWeights {
-    RowWeights(
-      sparse: builder.built,
-      ladders: ladders.map { member in member.ladder.rows(at: member.order.map { member.coefficients[$0] }) })
+  func weights(pool: ThreadPool) -> RowWeights {
+    RowWeights(sparse: builder.built, ladders: pool.map(ladders.count) { [ladders] in ladders[$0].rows })
   }
 
   var rowCount: Int { ladders.reduce(builder.count) { $0 + $1.coefficients.count } }
 
   /// Entries of all codes.
-  var entryCount: Int { builder.entries + ladderEntries }
+  var entryCount: Int { ladders.reduce(builder.entries) { $0 + $1.entries.count } }
 
   /// Adds a code cut to these sparsities.
   /// - Parameter withNegativeEnergy: whether the part of the negative coefficients is decoded too.
@@ -70,8 +73,7 @@ struct CodeBatch {
     let decoded = whole.decoded ?? whole.code.values
     for sparsity in sparsities {
       if sparsity == .all, let rung = whole.rung {
-        cuts.append(Cut(whole: whole, code: whole.code, place: place(of: rung), hasNegativePart: false))
-        ladderEntries += whole.code.count
+        cuts.append(Cut(whole: whole, code: whole.code, place: add(rung, whole.code), hasNegativePart: false))
         continue
       }
       let places = whole.code.places(ofLargest: sparsity)
@@ -87,17 +89,18 @@ struct CodeBatch {
     counts.append(sparsities.count)
   }
 
-  private mutating func place(of rung: WholeCode.Rung) -> Place {
+  private mutating func add(_ rung: WholeCode.Rung, _ code: SignedCode) -> Place {
     let known = ladders.firstIndex { $0.ladder.isOfSameVector(as: rung.ladder) }
     if known == nil { ladders.append(BatchedLadder(ladder: rung.ladder)) }
     let ladder = known ?? ladders.count - 1
     ladders[ladder].coefficients.append(rung.coefficient)
+    ladders[ladder].entries += code.indices
     return .rung(ladder: ladder, rung: ladders[ladder].coefficients.count - 1)
   }
 
   /// The codes with their reconstructions, by a pass over the decoder of their own.
   func decoded(pool: ThreadPool) -> [[CutCode]] {
-    finished(autoencoder.decodedUnscaled(weights, pool: pool), pool: pool)
+    finished(autoencoder.decodedUnscaled(weights(pool: pool), pool: pool), pool: pool)
   }
 
   /// The codes with their reconstructions, in the order of `append`.

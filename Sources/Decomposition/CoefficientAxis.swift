@@ -13,11 +13,11 @@ package struct CoefficientAxis: Sendable, Equatable {
   ///
   /// Complexity: O(F log F).
   init?(_ ladder: CoefficientLadder) {
-    guard let steps = ladder.steps else { return nil }
+    guard let steps = CoefficientSteps(ladder) else { return nil }
     let lowest = -Float.greatestFiniteMagnitude
-    starts = steps.first == lowest ? steps : [lowest] + steps
-    l0 = starts.map { ladder.l0(at: $0) }
-    zeroOverlap = starts.map { ladder.zeroOverlap(at: $0).map { Float($0) } ?? .nan }
+    starts = steps.starts.first == lowest ? steps.starts : [lowest] + steps.starts
+    l0 = starts.map { steps.l0(at: $0) }
+    zeroOverlap = starts.map { steps.zeroOverlap(at: $0).map { Float($0) } ?? .nan }
   }
 
   /// What the axis of a behaviour's vector is called among the tensors of a decomposition: `starts`, `l0` and `zero-overlap`.

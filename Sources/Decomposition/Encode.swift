@@ -8,6 +8,6 @@ extension EncodedVectors {
     return WholeCode(
       code: code, bias: 1, scale: encoding.outputScale(row, coefficient: coefficient),
       activations: .init(code: code, amplitude: encoding.amplitude(row, coefficient: coefficient)),
-      rung: ladder.sharesRows ? .init(ladder: ladder, coefficient: coefficient) : nil)
+      rung: ladder.hasIntervals ? .init(ladder: ladder, coefficient: coefficient) : nil)
   }
 }

@@ -34,9 +34,7 @@ struct EncoderCodes {
 
   private mutating func ladder(_ row: Int, _ convention: SparseAutoencoder.InputConvention) -> CoefficientLadder {
     if let ladder, ladder.row == row, ladder.convention == convention { return ladder.ladder }
-    let made = CoefficientLadder(
-      encoded.encoding, row: row, convention: convention, of: encoded.autoencoder,
-      values: ValueLines(encoded.encoding, row: row, convention: convention), zero: encoded.zeroCode(convention))
+    let made = CoefficientLadder(encoded.encoding, row: row, convention: convention, of: encoded.autoencoder)
     ladder = (row, convention, made)
     return made
   }

@@ -42,7 +42,7 @@ struct PreparedDecompositions {
       readings = kept
       cuts = batch.codes.decoded(pool: pool)
     } else {
-      let read = try VectorReadings.read(request, encoded, decoding: batch.codes.weights, pool: pool) {
+      let read = try VectorReadings.read(request, encoded, decoding: batch.codes.weights(pool: pool), pool: pool) {
         try checkpoint(0.5 * $0)
       }
       readings = read.readings

@@ -7,6 +7,8 @@ struct ValueLines: Sendable {
   /// The values' pre-activations for the zero vector.
   let intercepts: [Float]
 
+  init(slopes: [Float], intercepts: [Float]) { (self.slopes, self.intercepts) = (slopes, intercepts) }
+
   init(_ encoding: Encoding, row: Int, convention: SparseAutoencoder.InputConvention) {
     slopes = encoding.magnitudeSlopes(row) ?? encoding.slopes(row)
     intercepts = encoding.magnitudeIntercepts(convention) ?? encoding.intercepts(convention)

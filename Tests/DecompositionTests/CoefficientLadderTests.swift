@@ -19,7 +19,8 @@ struct CoefficientLadderTests {
     for row in 0..<vectors.rows {
       for convention in SparseAutoencoder.InputConvention.allCases {
         let ladder = CoefficientLadder(encoding, row: row, convention: convention, of: autoencoder)
-        let breaks = ladder.steps ?? []
+        let functions = CoefficientSteps(ladder)
+        let breaks = functions?.starts ?? []
         steps += breaks.count
         let greatest = Float.greatestFiniteMagnitude
         let coefficients =
@@ -31,10 +32,11 @@ struct CoefficientLadderTests {
             dense: encoding.code(row, coefficient: coefficient, convention: convention))
           active += expected.count
           #expect(ladder.code(at: coefficient) == expected)
-          #expect(ladder.l0(at: coefficient) == expected.count)
+          guard let functions else { continue }
+          #expect(functions.l0(at: coefficient) == expected.count)
           let common = expected.indices.count { zero.contains($0) }
           #expect(
-            ladder.zeroOverlap(at: coefficient)
+            functions.zeroOverlap(at: coefficient)
               == (expected.count == 0 ? nil : Double(common) / Double(expected.count)))
         }
       }
@@ -78,29 +80,31 @@ struct CoefficientLadderTests {
     let encoding = autoencoder.encoding(of: Matrix([[1]], columns: 1), pool: pool)
     let ladder = CoefficientLadder(encoding, row: 0, convention: .kept, of: autoencoder)
     // c - 1 > 0.5; -2 c + 3 > 1; 5 > 6 never; 4 c > max(-3, 0).
-    #expect(ladder.steps == [Float(0).nextUp, Float(1), Float(1.5).nextUp])
-    #expect([-1, 0, 0.5, 1, 1.25, 1.5, 2].map { ladder.l0(at: $0) } == [1, 1, 2, 1, 1, 1, 2])
-    #expect(ladder.zeroOverlap(at: 0.5) == 0.5)
-    #expect(ladder.zeroOverlap(at: 2) == 0)
+    let steps = try #require(CoefficientSteps(ladder))
+    #expect(steps.starts == [Float(0).nextUp, Float(1), Float(1.5).nextUp])
+    #expect([-1, 0, 0.5, 1, 1.25, 1.5, 2].map { steps.l0(at: $0) } == [1, 1, 2, 1, 1, 1, 2])
+    #expect(steps.zeroOverlap(at: 0.5) == 0.5)
+    #expect(steps.zeroOverlap(at: 2) == 0)
     // Feature 1: 3 / (3 + 1); feature 3: 0.
     #expect(ladder.biasShare(at: 0.5) == 0.375)
     let axis = try #require(CoefficientAxis(ladder))
-    #expect(axis.starts == [-Float.greatestFiniteMagnitude] + (ladder.steps ?? []))
+    #expect(axis.starts == [-Float.greatestFiniteMagnitude] + steps.starts)
     #expect(axis.l0 == [1, 2, 1, 2] && axis.zeroOverlap == [1, 0.5, 0, 0])
   }
 
-  /// Gates and magnitudes that open in opposite directions leave features no half-line.
-  @Test func intervalsWithTwoBoundsShareNoRows() {
-    let whole = ActiveIntervals.wholeAxis
-    let halves: [(feature: Int32, range: ClosedRange<Float>)] = [
-      (0, 1...whole.upperBound), (1, whole.lowerBound ... -2), (3, whole),
-    ]
-    let half = ActiveIntervals(halves, width: 5)
-    let between = ActiveIntervals(halves + [(4, -1...1)], width: 5)
-    #expect(half.areHalfLines && !between.areHalfLines)
-    #expect([-3, -2, 0, 1, 2].map { half.count(at: $0) } == [2, 2, 1, 2, 2])
-    #expect([-3, -2, 0, 1, 2].map { between.count(at: $0) } == [2, 2, 2, 3, 2])
-    #expect(between.steps == [whole.lowerBound, Float(-2).nextUp, -1, 1, Float(1).nextUp])
+  /// A gate and its magnitude open on the same side, or one of them always.
+  @Test func twoBoundsOfAFeatureAreOne() {
+    #expect(ActiveSide.from(1).common(with: .from(2)) == .from(2))
+    #expect(ActiveSide.upTo(1).common(with: .upTo(2)) == .upTo(1))
+    #expect(ActiveSide.wholeAxis.common(with: .upTo(2)) == .upTo(2))
+    #expect(ActiveSide.upTo(2).common(with: .wholeAxis) == .upTo(2))
+    let lines = FeatureBounds(
+      slopes: [1, -1, 0, 0, 2], intercepts: [0, 0, 1, -1, -6], thresholds: nil,
+      magnitudes: ValueLines(slopes: [0.5, -2, 0, 0, 0], intercepts: [-1, 4, 3, 3, 1]))
+    #expect(lines.side(of: 0) == .from(Float(2).nextUp))
+    #expect(lines.side(of: 1) == .upTo(-.leastNonzeroMagnitude))
+    #expect(lines.side(of: 2) == .wholeAxis && lines.side(of: 3) == nil)
+    #expect(lines.side(of: 4) == .from(Float(3).nextUp))
   }
 
   @Test(arguments: names)
@@ -112,7 +116,7 @@ struct CoefficientLadderTests {
     let axes = try Decomposer(autoencoder, request, pool: pool).run { _ in }.coefficientAxes
     let encoding = autoencoder.encoding(of: try Golden.input(name).rows(0..<1), pool: pool)
     let ladder = CoefficientLadder(encoding, row: 0, convention: autoencoder.convention, of: autoencoder)
-    guard let steps = ladder.steps else {
+    guard let steps = CoefficientSteps(ladder)?.starts else {
       #expect(axes.isEmpty)
       return
     }
