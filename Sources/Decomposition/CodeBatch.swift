@@ -62,6 +62,7 @@ struct CodeBatch {
     RowWeights(sparse: builder.built, ladders: pool.map(ladders.count) { [ladders] in ladders[$0].rows })
   }
 
+  /// O(ladders), as `entryCount`.
   var rowCount: Int { ladders.reduce(builder.count) { $0 + $1.coefficients.count } }
 
   /// Entries of all codes.
@@ -73,6 +74,7 @@ struct CodeBatch {
     let decoded = whole.decoded ?? whole.code.values
     for sparsity in sparsities {
       if sparsity == .all, let rung = whole.rung {
+        precondition(!withNegativeEnergy && whole.decoded == nil, "an encoder's own code goes through the decoder as it is")
         cuts.append(Cut(whole: whole, code: whole.code, place: add(rung, whole.code), hasNegativePart: false))
         continue
       }

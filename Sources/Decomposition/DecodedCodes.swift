@@ -5,7 +5,7 @@ struct DecodedCodes {
   private let plan: DecompositionPlan
   private let prepared: PreparedDecompositions
   private let pool: ThreadPool
-  private var made: EncoderCodes
+  private let made: EncoderCodes
   /// What has been decoded and not been taken.
   private var ready: [Int: DecodedCode]
 
@@ -34,15 +34,13 @@ struct DecodedCodes {
 
   private mutating func decode(from first: Int) {
     var batch = PlannedBatch(prepared.encoded.autoencoder, limits: plan.limits)
-    for place in first..<plan.codes.count where ready[place] == nil {
-      batch.append(wholes(plan.codes[place]), of: plan.codes[place], at: place)
-      if batch.isFull { break }
-    }
+    let places = (first..<plan.codes.count).filter { ready[$0] == nil }
+    batch.fill(places, of: plan, pool: pool) { [self] in wholes($0) }
     ready.merge(batch.decoded(batch.codes.decoded(pool: pool)).codes) { first, _ in first }
   }
 
   /// The codes of a method: one, one for each sparsity of a pursuit, or none where the request does not have what it needs.
-  private mutating func wholes(_ planned: PlannedCode) -> [WholeCode] {
+  private func wholes(_ planned: PlannedCode) -> [WholeCode] {
     let norms = prepared.decoder.norms
     if planned.method.isPursuit {
       return prepared.pursuit(planned.row, planned.method).map { WholeCode.ofUnitRows($0, norms: norms) }

@@ -2,8 +2,8 @@ internal import SparseAutoencoders
 
 extension EncodedVectors {
   /// `encode`: f(c v).
-  /// - Parameter ladder: the vector's.
-  func encode(_ row: Int, coefficient: Float, on ladder: CoefficientLadder) -> WholeCode {
+  func encode(_ row: Int, coefficient: Float, convention: SparseAutoencoder.InputConvention) -> WholeCode {
+    let ladder = CoefficientLadder(encoding, row: row, convention: convention, of: autoencoder)
     let code = ladder.code(at: coefficient)
     return WholeCode(
       code: code, bias: 1, scale: encoding.outputScale(row, coefficient: coefficient),

@@ -2,11 +2,9 @@ internal import Kernels
 internal import SparseAutoencoders
 
 /// Makes those codes of a plan that come from the encoder's lines.
-struct EncoderCodes {
+struct EncoderCodes: Sendable {
   private let encoded: EncodedVectors
   private let request: DecompositionRequest
-  /// The last one that was climbed: all its rungs follow each other.
-  private var ladder: (row: Int, convention: SparseAutoencoder.InputConvention, ladder: CoefficientLadder)?
 
   init(_ encoded: EncodedVectors, _ request: DecompositionRequest) {
     self.encoded = encoded
@@ -14,11 +12,11 @@ struct EncoderCodes {
   }
 
   /// Nil for methods that need more than the lines, or something that the request does not have.
-  mutating func whole(_ planned: PlannedCode) -> WholeCode? {
+  func whole(_ planned: PlannedCode) -> WholeCode? {
     let (row, convention) = (planned.row, planned.convention)
     switch planned.method {
     case .encode:
-      return encoded.encode(row, coefficient: Float(planned.coefficient), on: ladder(row, convention))
+      return encoded.encode(row, coefficient: Float(planned.coefficient), convention: convention)
     case .encodeScaled:
       return request.activations?.medianNorm.map {
         encoded.encodeScaled(row, norm: norm(request.subjects[row].vector), medianNorm: $0, convention: convention)
@@ -30,12 +28,5 @@ struct EncoderCodes {
       .matchingPursuitSigned:
       return nil
     }
-  }
-
-  private mutating func ladder(_ row: Int, _ convention: SparseAutoencoder.InputConvention) -> CoefficientLadder {
-    if let ladder, ladder.row == row, ladder.convention == convention { return ladder.ladder }
-    let made = CoefficientLadder(encoded.encoding, row: row, convention: convention, of: encoded.autoencoder)
-    ladder = (row, convention, made)
-    return made
   }
 }

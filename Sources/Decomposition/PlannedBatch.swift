@@ -33,8 +33,25 @@ struct PlannedBatch {
     codes.rowCount * dimension >= limits.numbers || codes.entryCount >= limits.entries
   }
 
-  /// Adds what a method made: one code, or one for each sparsity.
-  mutating func append(_ wholes: [WholeCode], of planned: PlannedCode, at place: Int) {
+  /// Adds codes of a plan until there are enough, one place at least.
+  /// - Parameter make: makes one code, or one for each sparsity, on any thread; nil for a place that is left out.
+  mutating func fill(
+    _ places: [Int], of plan: DecompositionPlan, pool: ThreadPool, make: @Sendable (PlannedCode) -> [WholeCode]?
+  ) {
+    let together = 4 * pool.threads
+    for first in stride(from: 0, to: places.count, by: together) {
+      let some = places[first..<min(places.count, first + together)]
+      let made = pool.map(some.count) { make(plan.codes[some[first + $0]]) }
+      for (place, wholes) in zip(some, made) {
+        guard let wholes else { continue }
+        append(wholes, of: plan.codes[place], at: place)
+        if isFull { return }
+      }
+    }
+  }
+
+  /// Adds what a method made.
+  private mutating func append(_ wholes: [WholeCode], of planned: PlannedCode, at place: Int) {
     members.append((place, planned, wholes))
     for whole in wholes {
       let cuts = planned.method.isPursuit ? [.all] : planned.sparsities

@@ -36,7 +36,7 @@ struct PreparedDecompositions {
     let kept = memory?.readings(of: request, through: autoencoder)
     let encoded = kept?.encoded ?? EncodedVectors(vectors, anchor: nil, of: autoencoder, pool: pool)
     try autoencoder.requireFiniteEncoder(pool: pool)
-    let batch = Self.firstBatch(plan, encoded)
+    let batch = Self.firstBatch(plan, encoded, pool)
     let cuts: [[CutCode]]
     if let kept {
       readings = kept
@@ -62,16 +62,16 @@ struct PreparedDecompositions {
   }
 
   /// The zero vector's code and those that the lines of the vectors alone give.
-  private static func firstBatch(_ plan: DecompositionPlan, _ encoded: EncodedVectors) -> PlannedBatch {
+  private static func firstBatch(
+    _ plan: DecompositionPlan, _ encoded: EncodedVectors, _ pool: ThreadPool
+  ) -> PlannedBatch {
     let autoencoder = encoded.autoencoder
     let zero = WholeCode(
       code: encoded.zeroCode(autoencoder.convention).code, bias: 1, scale: autoencoder.unitScale)
     var batch = PlannedBatch(autoencoder, limits: plan.limits, zero: zero)
-    var made = EncoderCodes(encoded, plan.request)
-    for (place, planned) in plan.codes.enumerated() {
-      if batch.isFull { break }
-      if let whole = made.whole(planned) { batch.append([whole], of: planned, at: place) }
-    }
+    if batch.isFull { return batch }
+    let made = EncoderCodes(encoded, plan.request)
+    batch.fill(Array(plan.codes.indices), of: plan, pool: pool) { planned in made.whole(planned).map { [$0] } }
     return batch
   }
 

@@ -46,18 +46,19 @@ package struct ActiveLines: Sendable {
     }
   }
 
-  /// The entries of one row, `[features]`. O(features).
-  package func code(of products: [Float], amplitude: Float) -> (indices: [Int32], values: [Float]) {
-    precondition(products.count == intercepts.count, "shapes must agree")
-    return products.withUnsafeBufferPointer { $0.baseAddress.map { code(of: $0, amplitude, 0) } ?? ([], []) }
+  /// The entries of one row of products `[n, features]`. O(features).
+  package func code(of products: Matrix, row: Int, amplitude: Float) -> (indices: [Int32], values: [Float]) {
+    precondition(products.columns == intercepts.count && row < products.rows, "shapes must agree")
+    return products.elements.withUnsafeBufferPointer {
+      $0.baseAddress.map { code(of: $0 + row * products.columns, amplitude, 0) } ?? ([], [])
+    }
   }
 
   private func code(
     of products: UnsafePointer<Float>, _ amplitude: Float, _ first: Int
   ) -> (indices: [Int32], values: [Float]) {
-    let capacity = intercepts.count + Found.slack
-    return withUnsafeTemporaryAllocation(of: Int32.self, capacity: capacity) { indices in
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: capacity) { values in
+    withUnsafeTemporaryAllocation(of: Int32.self, capacity: intercepts.count) { indices in
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: intercepts.count) { values in
         var found = Found(first: first, indices: indices, values: values)
         scan(products, amplitude, into: &found)
         return (Array(indices[..<found.count]), Array(values[..<found.count]))
@@ -72,9 +73,6 @@ package struct ActiveLines: Sendable {
     let values: UnsafeMutableBufferPointer<Float>
     var count = 0
 
-    /// Sixteen are written where some are found.
-    static let slack = 16
-
     @inline(__always) mutating func append(_ feature: Int, _ value: Float) {
       indices.initializeElement(at: count, to: Int32(truncatingIfNeeded: first &+ feature))
       values.initializeElement(at: count, to: value)
@@ -83,6 +81,7 @@ package struct ActiveLines: Sendable {
 
     @inline(__always) mutating func append(_ mask: UInt16, of sixteen: SIMD16<Float>, at feature: Int) {
       #if X86_64_V4
+        // Sixteen are written where some are found: there is room, as no more were found than looked at.
         guard let indices = indices.baseAddress, let values = values.baseAddress else { return }
         let lanes = SIMD16<Int32>(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
         let features = lanes &+ Int32(truncatingIfNeeded: first &+ feature)

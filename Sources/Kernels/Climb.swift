@@ -11,7 +11,7 @@ struct Climb {
     let entries: UnsafeMutablePointer<Entry>
     /// As in `LadderRows.Side`.
     let starts: UnsafeMutablePointer<Int>
-    let ends: UnsafeMutablePointer<Int>
+    let counts: UnsafeMutablePointer<UInt8>
 
     init(_ side: LadderRows.Side, places: [Int32]) {
       entries = .allocate(capacity: places.count)
@@ -21,14 +21,14 @@ struct Climb {
       }
       starts = .allocate(capacity: side.starts.count)
       _ = UnsafeMutableBufferPointer(start: starts, count: side.starts.count).initialize(from: side.starts)
-      ends = .allocate(capacity: side.ends.count)
-      _ = UnsafeMutableBufferPointer(start: ends, count: side.ends.count).initialize(from: side.ends)
+      counts = .allocate(capacity: side.counts.count)
+      _ = UnsafeMutableBufferPointer(start: counts, count: side.counts.count).initialize(from: side.counts)
     }
 
     func deallocate() {
       entries.deallocate()
       starts.deallocate()
-      ends.deallocate()
+      counts.deallocate()
     }
   }
   let counting: Side

@@ -1,10 +1,12 @@
 /// Weights for the rows of a matrix at several coefficients: row j counts `c a_j + b_j` where the coefficient c lies on the right side
 /// of its bound, and nothing elsewhere.
 ///
-/// What one coefficient's weights share with the next one's is added once: a block of 128 rows after the other, first the rows that
-/// count from a bound on, by rising bound, then those that count up to one, by falling bound, A = sum a_j B_j and B = sum b_j B_j are
-/// chains of fused multiply-adds from +0; wherever a coefficient is met, its sum becomes `fma(c, A, sum) + B`. Where none of a block's
-/// rows counts on a side, the sum stays as it is. So a sum depends on its own coefficient only, and many of them cost what few do.
+/// What one coefficient's weights share with the next one's is added once. A block of 128 rows after the other, first the rows that
+/// count from a bound on, by rising bound, then those that count up to one, by falling bound (equal bounds in the given order, and in
+/// the opposite one), S = sum a_j B_j and T = sum b_j B_j are chains of fused multiply-adds from +0; where a coefficient is met, its
+/// sum becomes `fma(c, S, sum) + T`. Where none of a block's rows counts on a side, the sum stays as it is. So a sum depends on its
+/// own coefficient only, and many of them cost what few do. Its rounding errors are of the size of those that products a_j already
+/// have: relative to |c a_j| + |b_j|, not to their sum.
 package struct LadderRows: Sendable {
   /// Number of rows that there are weights for.
   package let columns: Int
@@ -25,9 +27,9 @@ package struct LadderRows: Sendable {
     private(set) var intercepts: [Float]
     /// Where each block's entries begin, and where the last one's end.
     private(set) var starts: [Int]
-    /// The end of those of a block's entries that count at a coefficient, `[blocks, coefficients]`, coefficients in the order in which
-    /// they are met.
-    private(set) var ends: [Int]
+    /// How many of a block's entries count at a coefficient, the block's first ones, `[blocks, coefficients]`, coefficients in the
+    /// order in which they are met.
+    private(set) var counts: [UInt8]
 
     /// - Parameters:
     ///   - order: the rows as they are met.
@@ -37,19 +39,19 @@ package struct LadderRows: Sendable {
     ) {
       let size = LadderRows.rowsPerBlock
       let blocks = (columns + size - 1) / size
-      ends = Array(repeating: 0, count: blocks * coefficients)
-      for (row, rung) in zip(order, rungs) { ends[Int(row) / size * coefficients + rung] += 1 }
+      counts = Array(repeating: 0, count: blocks * coefficients)
+      for (row, rung) in zip(order, rungs) { counts[Int(row) / size * coefficients + rung] += 1 }
       starts = [0]
-      var total = 0
       for block in 0..<blocks {
+        var count: UInt8 = 0
         for place in block * coefficients..<(block + 1) * coefficients {
-          total += ends[place]
-          ends[place] = total
+          count += counts[place]
+          counts[place] = count
         }
-        starts.append(total)
+        starts.append(starts[block] + Int(count))
       }
       var next = starts
-      rows = Array(repeating: 0, count: total)
+      rows = Array(repeating: 0, count: order.count)
       for row in order {
         let block = Int(row) / size
         rows[next[block]] = row

@@ -14,6 +14,10 @@ package struct RowWeights: Sendable {
 
   /// The rows of the matrix that have a weight, rising.
   var named: [Int32] {
-    rising(ladders.reduce(sparse.indices) { $0 + $1.counting.rows + $1.ending.rows }, below: sparse.columns)
+    let indices = ladders.reduce(into: sparse.indices) { indices, ladder in
+      indices += ladder.counting.rows
+      indices += ladder.ending.rows
+    }
+    return rising(indices, below: sparse.columns)
   }
 }

@@ -26,7 +26,7 @@ struct SharedRowSums {
   /// The columns of a strip: eight chains a lane hide a multiply-add's latency.
   private static var strip: Int { 8 * Lanes.scalarCount }
 
-  private var strips: Int { (columns + Self.strip - 1) / Self.strip }
+  private let strips: Int
 
   /// Free it with `deallocate`.
   /// - Parameters:
@@ -41,7 +41,8 @@ struct SharedRowSums {
       defer { firstRow += ladder.coefficients.count }
       return Climb(ladder, counting: places.counting, ending: places.ending, firstRow: firstRow)
     }
-    let count = (columns + Self.strip - 1) / Self.strip * rows * Self.strip
+    strips = (columns + Self.strip - 1) / Self.strip
+    let count = strips * rows * Self.strip
     sums = .allocateAligned(count)
     sums.initialize(repeating: 0, count: count)
   }
@@ -57,7 +58,12 @@ struct SharedRowSums {
     let entries =
       walk.cuts[blocks.upperBound * walk.rows..<(blocks.upperBound + 1) * walk.rows].reduce(0, +)
       - walk.cuts[blocks.lowerBound * walk.rows..<(blocks.lowerBound + 1) * walk.rows].reduce(0, +)
-    let steps = weights.ladders.reduce(entries) { $0 + 2 * blocks.count * $1.coefficients.count }
+    let steps = climbs.reduce(entries) { steps, climb in
+      let rungs = 2 * blocks.count * climb.rungs
+      return [climb.counting, climb.ending].reduce(steps + rungs) {
+        $0 + 2 * ($1.starts[blocks.upperBound] - $1.starts[blocks.lowerBound])
+      }
+    }
     let sharers = walk.rows + weights.ladders.count
     if pool.threads == 1 || steps * columns < 1 << 16 { return add(blocks, strips: 0..<strips, sharers: 0..<sharers) }
     let across = min(pool.threads, strips)
@@ -271,14 +277,14 @@ struct SharedRowSums {
   ) {
     let first = side.starts[block]
     if first == side.starts[block &+ 1] { return }
-    let ends = side.ends + block &* rungs
+    let counts = side.counts + block &* rungs
     let size = MemoryLayout<Lanes>.size
     let zero = Lanes(repeating: 0)
     var (a0, a1, a2, a3) = (zero, zero, zero, zero)
     var (b0, b1, b2, b3) = (zero, zero, zero, zero)
     var entry = first
     for rung in 0..<rungs {
-      let end = ends[rung]
+      let end = first &+ Int(counts[rung])
       while entry < end {
         let row = row(side.entries[entry].place)
         let slope = Lanes(repeating: side.entries[entry].slope)

@@ -54,11 +54,20 @@ package struct Encoding: Sendable {
     lines(convention).code(projections.row(row), amplitude: amplitude(row, coefficient: coefficient))
   }
 
-  /// What makes the codes of one vector at any coefficient, as sparse entries; nil where features compete.
-  package func activeLines(_ convention: SparseAutoencoder.InputConvention) -> ActiveLines? { lines(convention).active }
+  /// The same as entries, indices rising, values above 0.
+  package func entries(
+    _ row: Int, coefficient: Float, convention: SparseAutoencoder.InputConvention
+  ) -> (indices: [Int32], values: [Float]) {
+    guard let active = lines(convention).active else {
+      let code = code(row, coefficient: coefficient, convention: convention)
+      let places = code.indices.filter { code[$0] > 0 }
+      return (places.map { Int32(truncatingIfNeeded: $0) }, places.map { code[$0] })
+    }
+    return active.code(of: projections, row: row, amplitude: amplitude(row, coefficient: coefficient))
+  }
 
-  /// Products of one vector with the encoder's columns, `[F]`: what `activeLines` makes codes of.
-  package func products(_ row: Int) -> [Float] { projections.row(row) }
+  /// F, the number of features.
+  package var width: Int { projections.columns }
 
   /// The code of the zero vector, dense, `[F]`.
   package func zeroCode(_ convention: SparseAutoencoder.InputConvention) -> [Float] { lines(convention).zeroCode }

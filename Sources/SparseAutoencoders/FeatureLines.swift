@@ -13,6 +13,8 @@ struct FeatureLines: Sendable {
   /// pre(0); that of the gate for a gated SAE.
   let intercepts: [Float]
   let magnitudeIntercepts: [Float]?
+  /// The lines as one pass makes codes of them; nil where features compete.
+  let active: ActiveLines?
 
   /// - Parameters:
   ///   - columns: the features.
@@ -37,6 +39,10 @@ struct FeatureLines: Sendable {
     thresholds = biases.thresholds.map { Array($0[columns]) }
     guard let magnitude = biases.magnitude else {
       (magnitudeScales, magnitudeIntercepts) = (nil, nil)
+      active =
+        if case .topK = architecture { nil } else {
+          ActiveLines(factor: factor, intercepts: intercepts, thresholds: thresholds, magnitudes: nil)
+        }
       return
     }
     let scales = magnitude.logScale[columns].map { Elementary.exp($0) }
@@ -44,6 +50,8 @@ struct FeatureLines: Sendable {
     var bias = Array(magnitude.bias[columns])
     if let subtracted { for index in bias.indices { bias[index] -= subtracted[index] * scales[index] } }
     magnitudeIntercepts = bias
+    active = ActiveLines(
+      factor: factor, intercepts: intercepts, thresholds: thresholds, magnitudes: (scales: scales, intercepts: bias))
   }
 
   /// The slopes for a sample whose products with the encoder are given; those of the gate for a gated SAE.
@@ -70,13 +78,6 @@ struct FeatureLines: Sendable {
       return activate(pre, magnitudes: nil)
     }
     return activate(pre, magnitudes: Self.line(amplitude, slopes, magnitudeIntercepts))
-  }
-
-  /// The lines as one pass makes codes of them; nil where features compete.
-  var active: ActiveLines? {
-    if case .topK = architecture { return nil }
-    let magnitudes = magnitudeScales.flatMap { scales in magnitudeIntercepts.map { (scales: scales, intercepts: $0) } }
-    return ActiveLines(factor: factor, intercepts: intercepts, thresholds: thresholds, magnitudes: magnitudes)
   }
 
   /// The dense code of the zero vector.

@@ -86,7 +86,8 @@ struct CoefficientLadderTests {
     #expect(steps.zeroOverlap(at: 0.5) == 0.5)
     #expect(steps.zeroOverlap(at: 2) == 0)
     // Feature 1: 3 / (3 + 1); feature 3: 0.
-    #expect(ladder.biasShare(at: 0.5) == 0.375)
+    let lines = ValueLines(encoding, row: 0, convention: .kept)
+    #expect(lines.biasShare(of: ladder.code(at: 0.5), amplitude: 0.5) == 0.375)
     let axis = try #require(CoefficientAxis(ladder))
     #expect(axis.starts == [-Float.greatestFiniteMagnitude] + steps.starts)
     #expect(axis.l0 == [1, 2, 1, 2] && axis.zeroOverlap == [1, 0.5, 0, 0])

@@ -1,3 +1,4 @@
+import Kernels
 import SparseAutoencoders
 import SweepRecords
 import Testing
@@ -5,6 +6,27 @@ import Testing
 @testable import Decomposition
 
 struct DecompositionPlanTests {
+  /// Whole codes of an encoder without competing features go through the decoder as rungs, cuts and all others as rows.
+  @Test(arguments: Golden.autoencoders)
+  func rungsOfOneLadderGoThroughTheDecoderTogether(_ name: String) throws {
+    let autoencoder = try Golden.autoencoder(name)
+    let encoded = EncodedVectors(
+      [try Golden.input(name).row(0), try Golden.input(name).row(1)], anchor: nil, of: autoencoder, pool: pool)
+    var batch = CodeBatch(autoencoder)
+    for coefficient in [2, -1, 1] as [Float] {
+      for row in 0..<2 {
+        batch.append(
+          encoded.encode(row, coefficient: coefficient, convention: autoencoder.convention), cutTo: [.atoms(1), .all],
+          withNegativeEnergy: false)
+      }
+    }
+    let weights = batch.weights(pool: pool)
+    #expect(weights.rows == 12 && batch.rowCount == 12)
+    let hasLadders = !name.hasPrefix("topk") && !autoencoder.normalizesEachSample
+    #expect(weights.sparse.rows == (hasLadders ? 6 : 12))
+    #expect(weights.ladders.map(\.coefficients) == (hasLadders ? [[-1, 1, 2], [-1, 1, 2]] : []))
+  }
+
   @Test func codesAreInTheOrderInWhichTheyAreGivenOut() throws {
     let autoencoder = try Golden.autoencoder("jumprelu")
     let other = SparseAutoencoder.InputConvention.allCases.first { $0 != autoencoder.convention }

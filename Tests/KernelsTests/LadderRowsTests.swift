@@ -35,6 +35,45 @@ struct LadderRowsTests {
     }
   }
 
+  /// As many rows as make several groups of a pass, beside sparse rows; one strip, whose sharers threads divide.
+  @Test(arguments: [(300, 6000, 2), (300, 60, 6)])
+  func largeSumsAreThoseOfEachCoefficientAlone(_ rows: Int, _ columns: Int, _ ladders: Int) {
+    let cases = (0..<ladders).map { LadderCase(rows: rows, coefficients: [-2, 1, 1.5], seed: 70 + UInt64($0)) }
+    let sparse = randomCodes(9, rows, density: 0.5, seed: 71)
+    let weights = RowWeights(sparse: sparse, ladders: cases.map(\.ladder))
+    let b = matrix(rows, columns, seed: 72)
+    let expected = referenceSums(sparse, b) + cases.flatMap { $0.referenceSums(b) }
+    for pool in pools {
+      let found = multiply(weights, rowMajor: b.elements.span.bytes, type: .float32, columns: columns, pool: pool)
+      #expect(sameBits(found.elements, expected), "\(pool.threads) threads")
+      for wantsNorms in [true, false] {
+        let pass = RowPass(
+          over: b.elements.span.bytes, type: .float32, multiplying: matrix(1, columns, seed: 73), adding: weights,
+          wantsNorms: wantsNorms, pool: pool)
+        #expect(sameBits(pass.sums.elements, expected), "\(pool.threads) threads, in a pass")
+      }
+    }
+  }
+
+  /// Where slopes and intercepts cancel, sums are as good as the numbers they are made of.
+  @Test func largeInterceptsCostNoMoreThanTheirOwnRounding() {
+    var some = LadderCase(rows: 500, coefficients: [1], seed: 80)
+    some.slopes = some.slopes.map { 100 + $0 }
+    some.intercepts = some.intercepts.map { -100 + $0 }
+    let b = matrix(500, 70, seed: 81)
+    let found = multiply(
+      RowWeights(sparse: SparseRows(columns: 500), ladders: [some.ladder]), rowMajor: b.elements.span.bytes,
+      type: .float32, columns: 70, pool: pools[0])
+    for column in 0..<70 {
+      let active = some.from.filter { $0.value <= 1 }.map(\.key) + some.upTo.filter { $0.value >= 1 }.map(\.key)
+      let exact = active.reduce(0.0) {
+        $0 + (Double(some.slopes[$1]) + Double(some.intercepts[$1])) * Double(b[$1, column])
+      }
+      let size = active.reduce(0.0) { $0 + 200 * abs(Double(b[$1, column])) }
+      #expect(abs(Double(found[0, column]) - exact) < 1e-6 * size)
+    }
+  }
+
   @Test func aCoefficientDoesNotSeeTheOthers() {
     let all = LadderCase(rows: 700, coefficients: Self.ladder, seed: 60)
     let b = matrix(700, 140, seed: 61)

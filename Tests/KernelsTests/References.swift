@@ -124,13 +124,14 @@ struct LadderCase {
   var from: [Int: Float]
   var upTo: [Int: Float]
 
-  /// Every fourth row has no weight, every seventh of the others the bound of its neighbour.
+  /// Every fourth row has no weight; of the others, a third counts from its bound on, and every fifth has the bound of a row of its
+  /// own side.
   init(rows: Int, coefficients: [Float], seed: UInt64) {
     (slopes, intercepts) = (numbers(rows, seed: seed), numbers(rows, seed: seed + 1))
     let bounds = numbers(rows, seed: seed + 2).map { 4 * $0 }
     (from, upTo) = ([:], [:])
     for row in 0..<rows where row % 4 != 3 {
-      let bound = bounds[row % 7 == 0 ? max(0, row - 1) : row]
+      let bound = bounds[row % 5 == 0 && row >= 12 ? row - 12 : row]
       if row % 3 == 0 { from[row] = bound } else { upTo[row] = bound }
     }
     self.coefficients = coefficients
