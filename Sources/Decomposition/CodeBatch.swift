@@ -74,7 +74,7 @@ struct CodeBatch {
     let decoded = whole.decoded ?? whole.code.values
     for sparsity in sparsities {
       if sparsity == .all, let rung = whole.rung {
-        precondition(!withNegativeEnergy && whole.decoded == nil, "an encoder's own code goes through the decoder as it is")
+        precondition(!withNegativeEnergy && whole.decoded == nil, "an encoder's own code is decoded as it is")
         cuts.append(Cut(whole: whole, code: whole.code, place: add(rung, whole.code), hasNegativePart: false))
         continue
       }

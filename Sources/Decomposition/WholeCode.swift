@@ -17,7 +17,8 @@ struct WholeCode: Sendable {
   /// The encoder's own activations, where the code is made of those of one input: what is compared with f(0).
   var activations: Activations?
 
-  /// The place on the ladder that the code is: undivided, it goes through the decoder together with the ladder's other rungs.
+  /// The place on the ladder that the code is: uncut, it goes through the decoder as a rung, whatever other rungs there are, and may
+  /// differ in its last bits from a cut that keeps all of it.
   var rung: Rung?
 
   struct Rung: Sendable {

@@ -73,7 +73,8 @@ extension SparseAutoencoder {
     return output
   }
 
-  /// z W_dec at the decoder's own scale, `[n, F]` to `[n, d]`: `decode` before bias and output scale.
+  /// z W_dec at the decoder's own scale, `[codes.rows, d]`: `decode` before bias and output scale. For ladders it adds in another order
+  /// (see `LadderRows`), so that the last bits of the same code may differ.
   package func decodedUnscaled(_ codes: RowWeights, pool: ThreadPool) -> Matrix {
     precondition(codes.sparse.columns == width, "codes must be of the SAE's width")
     return decoder.sums(of: scaledForDecoder(codes, pool: pool), pool: pool)
@@ -108,8 +109,8 @@ extension SparseAutoencoder {
     return decoder.projections(of: vectors, pool: pool)
   }
 
-  /// `decoderProjections` of vectors `[n, d]`, `[n, F]`, and `decodedUnscaled` of codes `[m, F]`, `[m, d]`, by one read of the decoder,
-  /// which gives its norms too if they are not known yet. An SAE that rescales by them needs a read before that.
+  /// `decoderProjections` of vectors `[n, d]`, `[n, F]`, and `decodedUnscaled` of codes, `[codes.rows, d]`, by one read of the
+  /// decoder, which gives its norms too if they are not known yet. An SAE that rescales by them needs a read before that.
   package func decoderPass(
     projecting vectors: Matrix, decoding codes: RowWeights, pool: ThreadPool
   ) -> (projections: Matrix, decoded: Matrix) {
