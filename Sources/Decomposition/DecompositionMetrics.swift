@@ -111,11 +111,11 @@ extension DecompositionMetrics.ZeroOverlap {
   ///   - activations: the encoder's own, where the code is made of those of one input; cut as the code is.
   init(_ code: SignedCode, zero: ZeroCode, activations: WholeCode.Activations?, lines: ValueLines) {
     l0 = zero.code.count
-    overlap = zero.overlap(with: code)
-    jaccard = zero.jaccard(with: code)
+    let sets = zero.setOverlap(with: code)
+    (overlap, jaccard) = (sets.share, sets.jaccard)
     guard let activations else { return }
-    massShare = zero.massShare(of: activations.code)
-    cosine = zero.cosine(with: activations.code)
+    let values = zero.valueOverlap(with: activations.code)
+    (massShare, cosine) = (values.massShare, values.cosine)
     top = zero.topOverlaps(Self.tops, with: activations.code)
     biasShare = lines.biasShare(of: activations.code, amplitude: activations.amplitude)
   }

@@ -13,7 +13,7 @@ struct ZeroCode: Sendable {
 
   init(_ code: SignedCode) {
     self.code = code
-    square = Self.square(code)
+    square = dotInDouble(code.values, code.values)
     var isActive = [Bool](repeating: false, count: code.width)
     for index in code.indices { isActive[Int(index)] = true }
     self.isActive = isActive
@@ -22,32 +22,42 @@ struct ZeroCode: Sendable {
 
   func contains(_ feature: Int32) -> Bool { isActive[Int(feature)] }
 
-  private func common(with other: SignedCode) -> Int { other.indices.reduce(0) { isActive[Int($1)] ? $0 + 1 : $0 } }
-
-  /// |S(v) and S(0)| / |S(v)|; nil where S(v) is empty.
-  func overlap(with other: SignedCode) -> Double? {
-    other.count == 0 ? nil : Double(common(with: other)) / Double(other.count)
+  /// What the active sets have in common.
+  struct SetOverlap: Equatable {
+    /// |S(v) and S(0)| / |S(v)|; nil where S(v) is empty.
+    var share: Double?
+    /// |S(v) and S(0)| / |S(v) or S(0)|; nil where both are empty.
+    var jaccard: Double?
   }
 
-  /// |S(v) and S(0)| / |S(v) or S(0)|; nil where both are empty.
-  func jaccard(with other: SignedCode) -> Double? {
-    let common = common(with: other)
+  func setOverlap(with other: SignedCode) -> SetOverlap {
+    let common = other.indices.reduce(0) { isActive[Int($1)] ? $0 &+ 1 : $0 }
     let union = code.count + other.count - common
-    return union == 0 ? nil : Double(common) / Double(union)
+    return SetOverlap(
+      share: other.count == 0 ? nil : Double(common) / Double(other.count),
+      jaccard: union == 0 ? nil : Double(common) / Double(union))
   }
 
-  /// sum min(f(v), f(0)) / sum f(v), for codes of an encoder; nil for the empty code.
-  func massShare(of other: SignedCode) -> Double? {
-    let mass = other.values.reduce(0.0) { $0 + Double($1) }
-    guard mass > 0 else { return nil }
-    return sum(over: other) { min($0, $1) } / mass
+  /// What an encoder's codes have in common.
+  struct ValueOverlap: Equatable {
+    /// sum min(f(v), f(0)) / sum f(v); nil for the empty code.
+    var massShare: Double?
+    /// The cosine of the two codes; nil where either is empty.
+    var cosine: Double?
   }
 
-  /// The cosine of the two codes; nil where either is empty.
-  func cosine(with other: SignedCode) -> Double? {
-    let norms = square.squareRoot() * Self.square(other).squareRoot()
-    guard norms > 0 else { return nil }
-    return sum(over: other) { $0 * $1 } / norms
+  /// Sums run over rising features.
+  func valueOverlap(with other: SignedCode) -> ValueOverlap {
+    var (mass, least, product, place) = (0.0, 0.0, 0.0, 0)
+    for (index, value) in zip(other.indices, other.values) {
+      mass += Double(value)
+      guard isActive[Int(index)] else { continue }
+      while code.indices[place] < index { place += 1 }
+      least += Double(min(value, code.values[place]))
+      product += Double(value) * Double(code.values[place])
+    }
+    let norms = square.squareRoot() * dotInDouble(other.values, other.values).squareRoot()
+    return ValueOverlap(massShare: mass > 0 ? least / mass : nil, cosine: norms > 0 ? product / norms : nil)
   }
 
   /// For each k up to 100, the share of the k highest features (of all, where fewer are active) that are among the k highest of
@@ -59,22 +69,5 @@ struct ZeroCode: Sendable {
       let own = ranks.prefix(k)
       return own.isEmpty ? nil : Double(own.count { $0 < k }) / Double(own.count)
     }
-  }
-
-  private static func square(_ code: SignedCode) -> Double {
-    dotInDouble(code.values, code.values)
-  }
-
-  /// The sum over the features that both codes have, rising.
-  @inline(__always) private func sum(
-    over other: SignedCode, _ term: (_ own: Double, _ zero: Double) -> Double
-  ) -> Double {
-    var sum = 0.0
-    var place = 0
-    for (index, value) in zip(other.indices, other.values) where isActive[Int(index)] {
-      while code.indices[place] < index { place += 1 }
-      sum += term(Double(value), Double(code.values[place]))
-    }
-    return sum
   }
 }

@@ -5,63 +5,65 @@ internal import CProcessor
 /// Candidates as integers that sort as the selection does: the value's order in the upper half, the index reversed in the lower.
 private struct Candidates {
   let k: Int
-  let capacity: Int
-  var keys: [UInt64] = []
+  /// Room for `capacity(k)`; the first `count` are candidates.
+  let keys: UnsafeMutablePointer<UInt64>
+  var count = 0
   /// The order of the k-th best so far; what is not above it can't enter, being of higher index.
   var threshold: UInt32 = 0
   var isFull = false
 
-  init(k: Int) {
-    self.k = k
-    capacity = 2 * k + 128
-    keys.reserveCapacity(capacity)
-  }
+  init(k: Int, keys: UnsafeMutablePointer<UInt64>) { (self.k, self.keys) = (k, keys) }
+
+  static func capacity(_ k: Int) -> Int { 2 * k + 128 }
 
   @inline(__always) mutating func offer(_ order: UInt32, _ index: Int) {
     if isFull, order <= threshold { return }
-    keys.append(UInt64(order) << 32 | UInt64(UInt32.max - UInt32(truncatingIfNeeded: index)))
-    if keys.count == capacity { cut() }
+    keys[count] = UInt64(order) << 32 | UInt64(UInt32.max &- UInt32(truncatingIfNeeded: index))
+    count &+= 1
+    if count == Self.capacity(k) { cut() }
   }
 
   /// Keeps the k largest keys, in no order.
   mutating func cut() {
-    guard keys.count > k else { return full() }
-    var (low, high) = (0, keys.count - 1)
-    keys.withUnsafeMutableBufferPointer { keys in
+    if count > k {
+      var (low, high) = (0, count &- 1)
       // Quickselect with the middle of three: every key is unique.
       while low < high {
-        let (a, b, c) = (keys[low], keys[(low + high) / 2], keys[high])
+        let (a, b, c) = (keys[low], keys[(low &+ high) / 2], keys[high])
         let pivot = max(min(a, b), min(max(a, b), c))
         var (i, j) = (low, high)
         while i <= j {
-          while keys[i] > pivot { i += 1 }
-          while keys[j] < pivot { j -= 1 }
+          while keys[i] > pivot { i &+= 1 }
+          while keys[j] < pivot { j &-= 1 }
           if i <= j {
-            keys.swapAt(i, j)
-            i += 1
-            j -= 1
+            (keys[i], keys[j]) = (keys[j], keys[i])
+            i &+= 1
+            j &-= 1
           }
         }
-        if k - 1 <= j {
+        if k &- 1 <= j {
           high = j
-        } else if k - 1 >= i {
+        } else if k &- 1 >= i {
           low = i
         } else {
           break
         }
       }
+      count = k
     }
-    keys.removeLast(keys.count - k)
-    full()
-  }
-
-  private mutating func full() {
-    guard keys.count == k, let least = keys.min() else { return }
+    guard count == k else { return }
+    var least = UInt64.max
+    for place in 0..<count { least = min(least, keys[place]) }
     isFull = true
     threshold = UInt32(truncatingIfNeeded: least >> 32)
   }
 
-  func index(_ key: UInt64) -> Int { Int(UInt32.max - UInt32(truncatingIfNeeded: key)) }
+  /// The candidates' indices, the best first.
+  func sorted() -> [Int] {
+    var all = UnsafeMutableBufferPointer(start: keys, count: count)
+    all.sort(by: >)
+    return all.map { Int(UInt32.max &- UInt32(truncatingIfNeeded: $0)) }
+  }
 }
 
 /// Rises with the value; 0 for NaN, equal for both zeros.
@@ -79,7 +81,14 @@ private struct Candidates {
 private func select(_ x: UnsafePointer<Float>, _ count: Int, _ k: Int, byMagnitude: Bool) -> [Int] {
   precondition(count <= Int(Int32.max), "too many values for 32-bit indices")
   guard k > 0, count > 0 else { return [] }
-  var candidates = Candidates(k: min(k, count))
+  let kept = min(k, count)
+  return withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Candidates.capacity(kept)) { keys in
+    keys.baseAddress.map { select(x, count, Candidates(k: kept, keys: $0), byMagnitude: byMagnitude) } ?? []
+  }
+}
+
+private func select(_ x: UnsafePointer<Float>, _ count: Int, _ none: Candidates, byMagnitude: Bool) -> [Int] {
+  var candidates = none
   let mask: UInt32 = byMagnitude ? 0x7FFF_FFFF : 0xFFFF_FFFF
   let raw = UnsafeRawPointer(x)
   var i = 0
@@ -104,8 +113,7 @@ private func select(_ x: UnsafePointer<Float>, _ count: Int, _ k: Int, byMagnitu
     }
   }
   candidates.cut()
-  candidates.keys.sort(by: >)
-  return candidates.keys.map(candidates.index)
+  return candidates.sorted()
 }
 
 /// The indices of the k largest values (all, where there are fewer), by falling value, ties by rising index, NaN last.

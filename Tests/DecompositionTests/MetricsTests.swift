@@ -26,17 +26,16 @@ struct MetricsTests {
   @Test func comparesWithTheZeroCode() {
     let zero = ZeroCode(SignedCode(dense: [5, 4, 3, 0, 0, 1]))
     let code = SignedCode(dense: [6, 0, 1, 2, 0, 3])
-    #expect(zero.overlap(with: code) == 0.75)
-    #expect(zero.jaccard(with: code) == 0.6)
-    #expect(zero.massShare(of: code) == 7.0 / 12)
-    #expect(zero.cosine(with: code) == (30 + 3 + 3) / (51.0.squareRoot() * 50.0.squareRoot()))
+    #expect(zero.setOverlap(with: code) == .init(share: 0.75, jaccard: 0.6))
+    #expect(
+      zero.valueOverlap(with: code)
+        == .init(massShare: 7.0 / 12, cosine: (30 + 3 + 3) / (51.0.squareRoot() * 50.0.squareRoot())))
     // {0, 5} and {0, 1}; {0, 5, 3} and {0, 1, 2}.
     #expect(zero.topOverlaps([2, 3, 100], with: code) == [0.5, 1.0 / 3, 0.75])
     let empty = SignedCode(dense: [0, 0, 0, 0, 0, 0])
-    #expect(
-      zero.overlap(with: empty) == nil && zero.cosine(with: empty) == nil && zero.topOverlaps([5], with: empty) == [nil]
-    )
-    #expect(zero.jaccard(with: empty) == 0 && ZeroCode(empty).jaccard(with: empty) == nil)
+    #expect(zero.setOverlap(with: empty) == .init(share: nil, jaccard: 0))
+    #expect(zero.valueOverlap(with: empty) == .init() && zero.topOverlaps([5], with: empty) == [nil])
+    #expect(ZeroCode(empty).setOverlap(with: empty) == .init())
   }
 
   @Test func countsSigns() {
