@@ -58,7 +58,10 @@ package struct SignedCode: Sendable, Equatable {
   }
 
   /// The k largest magnitudes; ties go to the lower index.
-  package func cut(to sparsity: Sparsity) -> SignedCode { keeping(places(ofLargest: sparsity)) }
+  package func cut(to sparsity: Sparsity) -> SignedCode {
+    guard case .atoms(let k) = sparsity, k < count else { return self }
+    return keeping(places(ofLargest: sparsity))
+  }
 
   /// The positive coefficients alone.
   package var positivePart: SignedCode { keeping(values.indices.filter { values[$0] > 0 }) }

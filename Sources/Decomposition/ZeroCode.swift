@@ -7,8 +7,8 @@ struct ZeroCode: Sendable {
   private let isActive: [Bool]
   /// The sum of squares.
   private let square: Double
-  /// How many features of f(0) are higher, of the highest ones.
-  private let rank: [Int32: Int]
+  /// How many features of f(0) are higher, of the highest ones; `ranked` for all others.
+  private let rank: [UInt8]
   private static let ranked = 100
 
   init(_ code: SignedCode) {
@@ -17,7 +17,9 @@ struct ZeroCode: Sendable {
     var isActive = [Bool](repeating: false, count: code.width)
     for index in code.indices { isActive[Int(index)] = true }
     self.isActive = isActive
-    rank = Dictionary(uniqueKeysWithValues: code.highest(Self.ranked).enumerated().map { ($1, $0) })
+    var rank = [UInt8](repeating: UInt8(Self.ranked), count: code.width)
+    for (place, feature) in code.highest(Self.ranked).enumerated() { rank[Int(feature)] = UInt8(place) }
+    self.rank = rank
   }
 
   func contains(_ feature: Int32) -> Bool { isActive[Int(feature)] }
@@ -64,7 +66,7 @@ struct ZeroCode: Sendable {
   /// f(0); nil for the empty code.
   func topOverlaps(_ counts: [Int], with other: SignedCode) -> [Double?] {
     precondition(counts.allSatisfy { $0 <= Self.ranked }, "only the highest have a rank")
-    let ranks = other.highest(Self.ranked).map { rank[$0] ?? Self.ranked }
+    let ranks = other.highest(Self.ranked).map { Int(rank[Int($0)]) }
     return counts.map { k in
       let own = ranks.prefix(k)
       return own.isEmpty ? nil : Double(own.count { $0 < k }) / Double(own.count)

@@ -33,6 +33,25 @@ private func reference(_ values: [Float], _ k: Int, magnitude: Bool = false) -> 
   }
 }
 
+/// Far more values than are kept: in random, rising and falling order, with ties, mostly zeros of both signs, mostly NaN
+/// or minus infinity.
+@Test(arguments: [(256, 8), (3217, 100), (3217, 8), (5000, 11), (10_000, 100)])
+func fewOfManyAreThoseOfAFullSort(_ count: Int, _ k: Int) {
+  let random = numbers(count, seed: UInt64(count))
+  let rare = random.indices.map { $0 % 61 == 0 }
+  let cases: [[Float]] = [
+    random, random.sorted(), random.sorted(by: >), random.map { ($0 * 4).rounded() }, random.map { min($0, 0) },
+    random.indices.map { rare[$0] ? random[$0] : $0 % 2 == 0 ? 0 : -0.0 },
+    random.indices.map { rare[$0] ? random[$0] : .nan },
+    random.indices.map { rare[$0] ? random[$0] : -.infinity }, random.map { $0 > 0.9 ? .infinity : -abs($0) },
+    random.map { _ in .leastNonzeroMagnitude }, random.map { _ in -0.0 }, random.map { _ in .nan },
+  ]
+  for (place, values) in cases.enumerated() {
+    #expect(topK(values, k) == reference(values, k), "case \(place)")
+    #expect(topKByMagnitude(values, k) == reference(values, k, magnitude: true), "case \(place)")
+  }
+}
+
 @Test func bothZerosAreEqualAndNaNComesLast() {
   #expect(topK([-0.0, 0, -1, .nan, 0], 5) == [0, 1, 4, 2, 3])
   #expect(topK([.nan, .nan, -.infinity], 2) == [2, 0])
