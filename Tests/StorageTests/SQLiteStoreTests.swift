@@ -62,6 +62,20 @@ import Testing
     #expect(try await stores[0].table("SELECT count(*) FROM leader") == ["1"])
   }
 
+  /// SQLite does not wait by itself for a writer where the journal's mode changes.
+  @Test func `an empty file that another process writes to becomes a database when that is done`() async throws {
+    let fixture = try StoreFixture()
+    try write([], to: fixture.path)
+    var writer = try SQLiteConnection(path: fixture.path, access: .write(creating: false), busyTimeout: 0)
+    let path = fixture.path
+    let opening = try writer.write { _ in
+      let opening = Task.detached { try SQLiteStore(path: path) }
+      Thread.sleep(forTimeInterval: 0.3)
+      return opening
+    }
+    #expect(try await opening.value.table("SELECT count(*) FROM leader") == ["1"])
+  }
+
   @Test func `a newer schema or a changed migration is refused`() async throws {
     let fixture = try StoreFixture()
     _ = try fixture.open()

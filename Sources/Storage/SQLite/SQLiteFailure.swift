@@ -6,6 +6,9 @@ struct SQLiteFailure: Error {
   var code: Int32
   var message: String
 
+  /// Whether another connection has a lock that is in the way.
+  var isBusy: Bool { code & 0xFF == SQLITE_BUSY }
+
   init(code: Int32, message: String) {
     (self.code, self.message) = (code, message)
   }

@@ -1,3 +1,4 @@
+internal import CSQLite
 internal import Diagnostics
 internal import Schemas
 internal import SweepRecords
@@ -66,8 +67,24 @@ struct SQLiteMigrator {
 
   /// Turns the write-ahead log on: readers and the writer then don't wait for each other. The mode stays with the file.
   private func useWriteAheadLog(_ db: inout SQLiteConnection) throws {
-    if try db.first("PRAGMA journal_mode", read: { $0.text(0) }) == "wal" { return }
-    let mode = try db.first("PRAGMA journal_mode = WAL") { $0.text(0) } ?? ""
+    var attempts: Int32 = 0
+    while try db.first("PRAGMA journal_mode", read: { $0.text(0) }) != "wal" {
+      do {
+        let mode = try db.first("PRAGMA journal_mode = WAL") { $0.text(0) } ?? ""
+        try requireWriteAheadLog(mode)
+      } catch let failure as SQLiteFailure where failure.isBusy && attempts < Self.mostAttempts {
+        // Whoever writes to the file keeps the mode as it is, and SQLite's own waiting does not cover this statement then.
+        attempts += 1
+        sqlite3_sleep(Self.pause)
+      }
+    }
+  }
+
+  /// Milliseconds between attempts, and as many of them as take as long as connections wait for a lock.
+  private static let pause: Int32 = 10
+  private static let mostAttempts = SQLiteStore.busyTimeout / pause
+
+  private func requireWriteAheadLog(_ mode: String) throws {
     guard mode == "wal" else {
       throw InputError(
         path, expected: "a file system that offers shared memory for SQLite's write-ahead log",
