@@ -59,9 +59,7 @@ package struct Encoding: Sendable {
     _ row: Int, coefficient: Float, convention: SparseAutoencoder.InputConvention
   ) -> (indices: [Int32], values: [Float]) {
     guard let active = lines(convention).active else {
-      let code = code(row, coefficient: coefficient, convention: convention)
-      let places = code.indices.filter { code[$0] > 0 }
-      return (places.map { Int32(truncatingIfNeeded: $0) }, places.map { code[$0] })
+      return SparseAutoencoder.entries(code(row, coefficient: coefficient, convention: convention))
     }
     return active.code(of: projections, row: row, amplitude: amplitude(row, coefficient: coefficient))
   }

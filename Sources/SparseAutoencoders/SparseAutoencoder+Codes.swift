@@ -170,7 +170,8 @@ extension SparseAutoencoder {
     return rows
   }
 
-  private static func entries(_ code: [Float]) -> (indices: [Int32], values: [Float]) {
+  /// What is above 0 in a dense code `[F]`.
+  static func entries(_ code: [Float]) -> (indices: [Int32], values: [Float]) {
     let places = code.indices.filter { code[$0] > 0 }
     return (places.map { Int32(truncatingIfNeeded: $0) }, places.map { code[$0] })
   }

@@ -8,6 +8,9 @@ struct SQLiteConnection: ~Copyable {
     case read
   }
 
+  /// Milliseconds to wait for another process's lock, where nobody says otherwise.
+  static let busyTimeout: Int32 = 30_000
+
   private let handle: OpaquePointer
   /// Statements that are kept: their texts are constants of this module.
   private var prepared: [String: OpaquePointer] = [:]

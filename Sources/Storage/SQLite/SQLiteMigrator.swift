@@ -82,7 +82,7 @@ struct SQLiteMigrator {
 
   /// Milliseconds between attempts, and as many of them as take as long as connections wait for a lock.
   private static let pause: Int32 = 10
-  private static let mostAttempts = SQLiteStore.busyTimeout / pause
+  private static let mostAttempts = SQLiteConnection.busyTimeout / pause
 
   private func requireWriteAheadLog(_ mode: String) throws {
     guard mode == "wal" else {

@@ -32,7 +32,7 @@ actor SQLiteReader {
   }
 
   private static func open(_ path: String) throws -> SQLiteConnection {
-    let connection = try SQLiteConnection(path: path, access: .read, busyTimeout: SQLiteStore.busyTimeout)
+    let connection = try SQLiteConnection(path: path, access: .read, busyTimeout: SQLiteConnection.busyTimeout)
     try connection.execute("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF")
     connection.withHandle { handle in
       denyAllButReading(handle)

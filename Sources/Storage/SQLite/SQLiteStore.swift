@@ -35,15 +35,13 @@ package actor SQLiteStore: ResultStore {
           remedy: "set STEERSCOPE_DATABASE to where it is, or start with `steerscope run`")
       }
       try Self.requireDatabaseOrNothing(path)
-      connection = try SQLiteConnection(path: path, access: .write(creating: creating), busyTimeout: Self.busyTimeout)
+      connection = try SQLiteConnection(
+        path: path, access: .write(creating: creating), busyTimeout: SQLiteConnection.busyTimeout)
       try SQLiteMigrator(path: path, now: clock()).migrate(&connection)
     } catch let failure as SQLiteFailure {
       throw Self.openingError(failure, path: path)
     }
   }
-
-  /// Milliseconds to wait for another process's lock.
-  static let busyTimeout: Int32 = 30_000
 
   /// Throws for a file too short to be a database: SQLite takes it for an empty one and writes over it. It sees all
   /// others itself. (To open and close the file here would drop the locks that other connections of this process have
